@@ -257,6 +257,17 @@ typedef struct comrade_event {
 
 typedef void (*comrade_on_event)(void *user, const comrade_event *event);
 
+/*
+ * When may a record that exists be taken over? Always if it is stopped, has had no heartbeat for
+ * 60 s, or names a process of this host that no longer exists. Its old owner, if there is one after
+ * all, is fenced. Else the member hears IN_USE, with the host and the pid, and is not registered.
+ */
+typedef enum comrade_takeover {
+    COMRADE_TAKEOVER_DEAD = 0,      /* the rule above alone */
+    COMRADE_TAKEOVER_SAME_HOST = 1, /* also from this host: the caller holds a lock on the id */
+    COMRADE_TAKEOVER_ALWAYS = 2,
+} comrade_takeover;
+
 typedef struct comrade_member_options {
     size_t size;
     const char *role;     /* required */
@@ -266,13 +277,14 @@ typedef struct comrade_member_options {
     int64_t pid;          /* 0: this process */
     bool is_ready;        /* true: registers as up, alive and available, like the original;
                              false: as starting, and not alive until a report says so */
-    bool take_over;       /* register even though the id is running elsewhere; fences the other */
+    comrade_takeover takeover;
     comrade_on_event on_event; /* may be NULL */
     void *user;
 } comrade_member_options;
 #define COMRADE_MEMBER_OPTIONS_INIT                                                                \
     {                                                                                              \
-        sizeof(comrade_member_options), NULL, NULL, NULL, NULL, 0, true, false, NULL, NULL         \
+        sizeof(comrade_member_options), NULL, NULL, NULL, NULL, 0, true, COMRADE_TAKEOVER_DEAD,    \
+            NULL, NULL                                                                             \
     }
 
 /* Nothing is sent until start. Errors: INVALID, TOO_LARGE, NO_MEMORY. */
