@@ -10,7 +10,8 @@ json_t *json_object_parse(const char *what, const char *text, size_t n_bytes, co
     json_error_t at;
     json_t *value = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &at);
     if (value == NULL) {
-        bool is_memory = json_error_code(&at) == json_error_out_of_memory;
+        /* jansson says nothing at all where it ran out of memory before it read a byte. */
+        bool is_memory = json_error_code(&at) == json_error_out_of_memory || at.text[0] == '\0';
         comrade_error_set(error, is_memory ? COMRADE_NO_MEMORY : COMRADE_INVALID,
                           "%s is not valid JSON: %s (line %d, column %d)", what, at.text, at.line,
                           at.column);

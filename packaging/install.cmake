@@ -1,0 +1,38 @@
+# What `cmake --install` puts where: library, headers, program, pkg-config and CMake packages, the
+# systemd unit, man pages and documents.
+include(CMakePackageConfigHelpers)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/comrade)
+
+install(TARGETS comrade EXPORT comradeTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${static_library} DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES include/comrade.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY include/comrade DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  FILES_MATCHING PATTERN "*.h")
+if(TARGET comrade-program)
+  install(TARGETS comrade-program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+# Absolute whatever CMAKE_INSTALL_LIBDIR is: pkg-config knows no other base.
+set(PC_LIBDIR ${CMAKE_INSTALL_FULL_LIBDIR})
+set(PC_INCLUDEDIR ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+configure_file(packaging/comrade.pc.in ${CMAKE_BINARY_DIR}/comrade.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/comrade.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+install(EXPORT comradeTargets NAMESPACE comrade:: DESTINATION ${package_dir})
+configure_package_config_file(packaging/comradeConfig.cmake.in
+  ${CMAKE_BINARY_DIR}/comradeConfig.cmake INSTALL_DESTINATION ${package_dir}
+  PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/comradeConfigVersion.cmake
+  COMPATIBILITY SameMajorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/comradeConfig.cmake
+  ${CMAKE_BINARY_DIR}/comradeConfigVersion.cmake DESTINATION ${package_dir})
+
+# The unit and the pages are plain files; each is installed if it is there.
+set(unit_dir lib/systemd/system CACHE STRING "Where systemd looks for units")
+install(FILES packaging/comrade@.service DESTINATION ${unit_dir} OPTIONAL)
+foreach(section 1 3 5 7)
+  file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
+  install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+endforeach()
+file(GLOB documents CONFIGURE_DEPENDS README.md docs/*.md)
+install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
