@@ -127,13 +127,15 @@ static _Noreturn void bomb(void)
 }
 
 /* Three levels, each of which ignores SIGTERM and has a session of its own, and two children. */
-static _Noreturn void tree(int depth)
+static _Noreturn void tree(void)
 {
+    int depth = 0;
     signal(SIGTERM, SIG_IGN);
-    for (int i = 0; i < 2 && depth < 3; i++) {
+    for (int n_children = 0; n_children < 2 && depth < 3; n_children++) {
         if (fork() == 0) {
             setsid();
-            tree(depth + 1);
+            depth++;
+            n_children = -1; /* a new parent, with none yet */
         }
     }
     if (depth == 3) {
@@ -244,6 +246,7 @@ void unruly_main(int argc, char **argv)
         {"careful-chain", careful_chain},
         {"sibling-chain", sibling_chain},
         {"bomb", bomb},
+        {"tree", tree},
         {"stopped", stopped},
         {"leaderless", leaderless},
         {"fds", tell_fds},
@@ -252,9 +255,6 @@ void unruly_main(int argc, char **argv)
         {"stdin", tell_stdin},
         {"directory", tell_directory},
     };
-    if (strcmp(argv[2], "tree") == 0) {
-        tree(0);
-    }
     if (strcmp(argv[2], "exit") == 0) {
         _exit(argc > 3 ? atoi(argv[3]) : 0);
     }
