@@ -33,7 +33,7 @@ static bool buffer_reserve(struct buffer *buf, size_t more)
         return false;
     }
     size_t needed = buf->len + more + 1;
-    if (needed <= buf->capacity) {
+    if (buf->bytes != NULL && needed <= buf->capacity) {
         return true;
     }
     size_t capacity = buf->capacity < 64 ? 64 : buf->capacity;
