@@ -7,7 +7,7 @@
 #include "agent/keeper_protocol.h"
 #include "agent/process_tree.h"
 
-#include <comrade/store.h>
+#include "base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
