@@ -12,9 +12,16 @@ if(TARGET comrade-program)
   install(TARGETS comrade-program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
-# Absolute whatever CMAKE_INSTALL_LIBDIR is: pkg-config knows no other base.
-set(PC_LIBDIR ${CMAKE_INSTALL_FULL_LIBDIR})
-set(PC_INCLUDEDIR ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+# The file finds the prefix from its own place, so that `cmake --install --prefix` and moved trees
+# work.
+file(RELATIVE_PATH PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+foreach(dir LIBDIR INCLUDEDIR)
+  if(IS_ABSOLUTE ${CMAKE_INSTALL_${dir}})
+    set(PC_${dir} ${CMAKE_INSTALL_${dir}})
+  else()
+    set(PC_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
+  endif()
+endforeach()
 configure_file(packaging/comrade.pc.in ${CMAKE_BINARY_DIR}/comrade.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/comrade.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
