@@ -222,6 +222,8 @@ COMRADE_API const comrade_error *comrade_outcome_error(const comrade_outcome *ou
 COMRADE_API const comrade_members *comrade_outcome_members(const comrade_outcome *outcome);
 /* Transfers the list to the caller, who frees it. */
 COMRADE_API comrade_members *comrade_outcome_take_members(comrade_outcome *outcome);
+/* What comrade_cluster_check found, a line each, "problem: …" or "ok: …". Never NULL. */
+COMRADE_API const char *comrade_outcome_findings(const comrade_outcome *outcome);
 /* What get_role and set_role saw: the minimum of the role spec; -1 where nobody set one. */
 COMRADE_API int comrade_outcome_min_members(const comrade_outcome *outcome);
 /* Of the role that the call was about, when it was decided. 0 for other calls. */
@@ -229,6 +231,15 @@ COMRADE_API int comrade_outcome_available(const comrade_outcome *outcome);
 
 /* Called once for each submit that returned COMRADE_OK, from comrade_cluster_dispatch(). */
 typedef void (*comrade_done)(void *user, comrade_outcome *outcome);
+
+/*
+ * Asks the store what it does not promise, and what its owner should know. Outcome: findings. The
+ * blocking form transfers them as text, which the caller free()s.
+ */
+COMRADE_API comrade_status comrade_cluster_check_submit(comrade_cluster *cluster, comrade_done done,
+                                                        void *user, comrade_error *error);
+COMRADE_API comrade_status comrade_cluster_check(comrade_cluster *cluster, int64_t timeout_ms,
+                                                 char **findings, comrade_error *error);
 
 /* --- Member ----------------------------------------------------------------------------------- */
 
@@ -446,8 +457,8 @@ COMRADE_API comrade_status comrade_client_kill(comrade_client *client, const cha
                                                int64_t timeout_ms, comrade_error *error);
 /*
  * Asks the member with the earliest `created` (ties: the smallest id) of those that match, are
- * alive, healthy and not yet asked, unless the role would keep fewer available members than its
- * minimum. The query must name a role. Outcome: the member.
+ * alive, have a fresh heartbeat and were not yet asked, unless the role would keep fewer available
+ * members than its minimum. The query must name a role. Outcome: the member.
  */
 COMRADE_API comrade_status comrade_client_kill_oldest_submit(comrade_client *client,
                                                              const comrade_query *query,

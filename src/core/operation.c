@@ -34,6 +34,7 @@ static const struct {
     bool judges;
 } rows[] = {
     [OPERATION_LIST] = {operation_look_at_role, decide_list, NULL, false, true},
+    [OPERATION_FETCH] = {operation_look_at_id, decide_fetch, NULL, false, false},
     [OPERATION_KILL] = {operation_look_at_id, decide_kill, applied_one, false, true},
     [OPERATION_KILL_OLDEST] = {operation_look_at_role, decide_kill_oldest, applied_one, false,
                                true},
@@ -62,6 +63,7 @@ static comrade_status check_options(const struct operation_options *options, com
 {
     comrade_status status = COMRADE_OK;
     switch (options->kind) {
+    case OPERATION_FETCH:
     case OPERATION_KILL:
     case OPERATION_ZOMBIFY:
         status = limits_check_id(options->id, error);

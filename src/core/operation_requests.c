@@ -285,6 +285,13 @@ enum need applied_one(struct operation *operation)
                                               : operation_end_without_memory(operation);
 }
 
+enum need decide_fetch(struct operation *operation)
+{
+    const comrade_record *record;
+    enum need need;
+    return find_one(operation, &record, &need) ? end_with(operation, record) : need;
+}
+
 enum need decide_list(struct operation *operation)
 {
     return operation_end(operation, COMRADE_OK);

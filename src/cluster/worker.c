@@ -1,0 +1,253 @@
+/*
+ * The thread that talks to the store. It works in turns, each of which makes at most one call, in
+ * the order of urgency: what members must write (registrations, alive:false), what they must read,
+ * heartbeats, role specs, then one step of one operation, then the watches. So a long listing,
+ * which comes in pages, never holds up a heartbeat, and everything that gathers while a call is
+ * under way goes out together in the next.
+ */
+#include "cluster/internal.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { CANCELLABLE_AFTER_MS = 250 };
+
+static int64_t call_now_ms(void *cluster)
+{
+    return env_monotonic_ms(((comrade_cluster *)cluster)->env);
+}
+
+comrade_call worker_call(comrade_cluster *cluster, bool is_cancellable)
+{
+    int64_t now_ms = call_now_ms(cluster);
+    return (comrade_call){
+        .deadline_ms = now_ms + cluster->call_timeout_ms,
+        .cancellable_ms = now_ms + CANCELLABLE_AFTER_MS,
+        .cancel_fd = is_cancellable ? cluster->wake_fd : cluster->close_fd,
+        .now_ms = call_now_ms,
+        .clock = cluster,
+    };
+}
+
+static int64_t store_wall_ms(void *cluster)
+{
+    return env_wall_ms(((comrade_cluster *)cluster)->env);
+}
+
+comrade_status worker_open(comrade_cluster *cluster, comrade_error *error)
+{
+    if (cluster->worker.store != NULL) {
+        return COMRADE_OK;
+    }
+    comrade_store_config config = {
+        .size = sizeof config,
+        .url = cluster->url,
+        .shown_url = cluster->shown_url,
+        .name_space = cluster->name_space,
+        .kind = cluster->kind,
+        .wall_ms = store_wall_ms,
+        .clock = cluster,
+    };
+    comrade_call call = worker_call(cluster, false);
+    return cluster->driver->open(&config, &call, &cluster->worker.store, error);
+}
+
+void worker_failed(comrade_cluster *cluster)
+{
+    cluster->worker.must_watch = true;
+}
+
+/* --- The watch -------------------------------------------------------------------------------- */
+
+static void on_change(void *user, const char *role, const char *id)
+{
+    comrade_cluster *cluster = user;
+    comrade_member *member = worker_find_member(cluster, id);
+    if (member != NULL) {
+        member_on_change(&member->core);
+    }
+    if (id[0] == '\0') {
+        cluster->worker.must_read_specs = true;
+    }
+    worker_watches_on_change(cluster, role);
+}
+
+static void on_resync(void *user)
+{
+    comrade_cluster *cluster = user;
+    for (size_t i = 0; i < cluster->worker.n_members; i++) {
+        member_on_change(&cluster->worker.members[i]->core);
+    }
+    cluster->worker.must_read_specs = true;
+    worker_watches_on_change(cluster, NULL);
+}
+
+static void drain_watch(comrade_cluster *cluster)
+{
+    struct worker *worker = &cluster->worker;
+    struct pollfd watch = {.fd = worker->watch_fd, .events = POLLIN};
+    if (worker->watch_fd < 0 || poll(&watch, 1, 0) <= 0) {
+        return;
+    }
+    comrade_watch_sink sink = {on_change, on_resync, cluster};
+    if (cluster->driver->drain(worker->store, &sink, NULL) != COMRADE_OK) {
+        worker->watch_fd = -1;
+        worker->must_watch = true;
+    }
+}
+
+static bool open_watch(comrade_cluster *cluster, int64_t now_ms)
+{
+    struct worker *worker = &cluster->worker;
+    bool has_listeners = worker->n_members > 0 || worker->watches != NULL;
+    if (!worker->must_watch || !has_listeners || now_ms < worker->next_watch_ms ||
+        cluster->driver->watch == NULL) {
+        return false;
+    }
+    worker->watch_fd = -1;
+    if (worker_open(cluster, NULL) == COMRADE_OK) {
+        comrade_call call = worker_call(cluster, true);
+        worker->watch_fd = cluster->driver->watch(worker->store, &call, NULL);
+    }
+    if (worker->watch_fd >= 0) {
+        worker->must_watch = false;
+        on_resync(cluster); /* what was announced before nobody heard */
+    } else {
+        worker->next_watch_ms =
+            now_ms +
+            env_random_between(cluster->env, cluster->heartbeat_ms / 10, cluster->heartbeat_ms);
+    }
+    return true;
+}
+
+/* --- What users submit ------------------------------------------------------------------------ */
+
+static void take(comrade_cluster *cluster, struct call *call)
+{
+    struct worker *worker = &cluster->worker;
+    switch (call->kind) {
+    case CALL_OPERATION:
+    case CALL_CHECK:
+        worker_add_operation(cluster, call);
+        break;
+    case CALL_REPORT:
+        worker_on_report(cluster, call);
+        break;
+    case CALL_UPDATE:
+        worker->is_beat_asked = true;
+        call->next = worker->updates;
+        worker->updates = call;
+        break;
+    case CALL_MEMBER_START:
+        worker_add_member(cluster, call->member);
+        break;
+    case CALL_MEMBER_STOP:
+        member_stop(&call->member->core);
+        break;
+    case CALL_MEMBER_FREE:
+        worker_remove_member(cluster, call->member);
+        member_free_now(call->member);
+        break;
+    case CALL_WATCH_START:
+        call->watch->next = worker->watches;
+        worker->watches = call->watch;
+        break;
+    case CALL_WATCH_FREE:
+        worker_remove_watch(cluster, call->watch);
+        watch_free_now(call->watch);
+        break;
+    case CALL_CLIENT_FREE:
+        worker_free_client(cluster, call->client);
+        break;
+    }
+}
+
+static void take_submitted(comrade_cluster *cluster)
+{
+    pthread_mutex_lock(&cluster->lock);
+    struct call *call = cluster->submitted_first;
+    cluster->submitted_first = NULL;
+    cluster->submitted_last = NULL;
+    if (!cluster->is_closing) {
+        uint64_t count;
+        ssize_t n = read(cluster->wake_fd, &count, sizeof count);
+        (void)n; /* nothing to read is fine */
+    }
+    pthread_mutex_unlock(&cluster->lock);
+    while (call != NULL) {
+        struct call *next = call->next;
+        take(cluster, call);
+        call = next;
+    }
+}
+
+/* --- Turns ------------------------------------------------------------------------------------ */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t worker_turn(comrade_cluster *cluster)
+{
+    take_submitted(cluster);
+    int64_t now_ms = env_monotonic_ms(cluster->env);
+    worker_tell_members(cluster, now_ms);
+    drain_watch(cluster);
+    bool has_called = open_watch(cluster, now_ms) || worker_write_members(cluster, now_ms) ||
+                      worker_read_members(cluster, now_ms) ||
+                      worker_beat_members(cluster, now_ms) || worker_keep_specs(cluster, now_ms) ||
+                      worker_step_operations(cluster, now_ms) ||
+                      worker_step_watches(cluster, now_ms);
+    if (has_called) {
+        worker_tell_members(cluster, now_ms);
+        return now_ms;
+    }
+    return earlier(worker_members_due_ms(cluster), worker_operations_due_ms(cluster));
+}
+
+static bool is_closing(comrade_cluster *cluster)
+{
+    pthread_mutex_lock(&cluster->lock);
+    bool closing = cluster->is_closing;
+    pthread_mutex_unlock(&cluster->lock);
+    return closing;
+}
+
+static void wait_for_work(comrade_cluster *cluster, int64_t due_ms)
+{
+    int64_t left_ms = due_ms == INT64_MAX ? -1 : due_ms - env_monotonic_ms(cluster->env);
+    if (due_ms != INT64_MAX && left_ms <= 0) {
+        return;
+    }
+    struct pollfd fds[2] = {{.fd = cluster->wake_fd, .events = POLLIN},
+                            {.fd = cluster->worker.watch_fd, .events = POLLIN}};
+    int timeout_ms = left_ms < 0 ? -1 : left_ms > 3600000 ? 3600000 : (int)left_ms;
+    poll(fds, 2, timeout_ms); /* interrupted or not: the next turn looks by itself */
+}
+
+void *worker_run(void *user)
+{
+    comrade_cluster *cluster = user;
+    while (!is_closing(cluster)) {
+        wait_for_work(cluster, worker_turn(cluster));
+    }
+    return NULL;
+}
+
+/* Members and watches that are still there were not freed; their memory is the user's mistake. */
+void worker_finish(comrade_cluster *cluster)
+{
+    struct worker *worker = &cluster->worker;
+    take_submitted(cluster);
+    worker_drop_operations(cluster);
+    while (worker->updates != NULL) {
+        struct call *call = worker->updates;
+        worker->updates = call->next;
+        call_free(call);
+    }
+    cluster->driver->close(worker->store);
+    spec_memory_finish(&worker->specs);
+    free(worker->members);
+}

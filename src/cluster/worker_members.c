@@ -1,0 +1,541 @@
+/* The members of a worker: their reads, writes and heartbeats, gathered into one call each. */
+#include "cluster/internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    WRITES_A_CALL = 500,
+    READS_A_CALL = 1000,
+    BEATS_A_CALL = 10000,
+    URGENT_RETRY_MIN_MS = 100,
+    URGENT_RETRY_MAX_MS = 500,
+    SPECS_EVERY_MS = 60 * 1000, /* where the store does not say when they change */
+    PUSH_PATIENCE_MS = 1000,    /* by then a request must have been announced */
+};
+
+/* --- Who is here ------------------------------------------------------------------------------ */
+
+static size_t place_of(const struct worker *worker, const char *id)
+{
+    size_t low = 0;
+    size_t high = worker->n_members;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (strcmp(worker->members[middle]->core.id, id) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+comrade_member *worker_find_member(comrade_cluster *cluster, const char *id)
+{
+    struct worker *worker = &cluster->worker;
+    size_t place = place_of(worker, id);
+    bool is_there = place < worker->n_members && strcmp(worker->members[place]->core.id, id) == 0;
+    return is_there ? worker->members[place] : NULL;
+}
+
+static bool make_room(struct worker *worker)
+{
+    if (worker->n_members < worker->members_capacity) {
+        return true;
+    }
+    size_t capacity = worker->members_capacity == 0 ? 1 : worker->members_capacity * 2;
+    comrade_member **members = realloc(worker->members, capacity * sizeof *members);
+    if (members == NULL) {
+        return false;
+    }
+    worker->members = members;
+    worker->members_capacity = capacity;
+    return true;
+}
+
+static void refuse(comrade_member *member, comrade_status status, const char *why)
+{
+    comrade_error_set(&member->core.error, status, "id \"%s\" cannot be started: %s",
+                      member->core.id, why);
+    member->core.events |= MEMBER_EVENT_IN_USE;
+    member->core.phase = MEMBER_ENDED;
+}
+
+static void tell(comrade_cluster *cluster, comrade_member *member);
+
+void worker_add_member(comrade_cluster *cluster, comrade_member *member)
+{
+    struct worker *worker = &cluster->worker;
+    if (worker_find_member(cluster, member->core.id) != NULL) {
+        refuse(member, COMRADE_IN_USE, "it is already started in this process");
+    } else if (!make_room(worker) || !spec_memory_track(&worker->specs, member->core.role)) {
+        refuse(member, COMRADE_NO_MEMORY, "out of memory");
+    }
+    if (member->core.phase == MEMBER_ENDED) {
+        tell(cluster, member);
+        return;
+    }
+    size_t place = place_of(worker, member->core.id);
+    memmove(&worker->members[place + 1], &worker->members[place],
+            (worker->n_members - place) * sizeof *worker->members);
+    worker->members[place] = member;
+    worker->n_members++;
+    worker->must_read_specs = true;
+    member_start(&member->core);
+}
+
+void worker_remove_member(comrade_cluster *cluster, comrade_member *member)
+{
+    struct worker *worker = &cluster->worker;
+    size_t place = place_of(worker, member->core.id);
+    if (place < worker->n_members && worker->members[place] == member) {
+        worker->n_members--;
+        memmove(&worker->members[place], &worker->members[place + 1],
+                (worker->n_members - place) * sizeof *worker->members);
+    }
+}
+
+/* --- Telling the user ------------------------------------------------------------------------- */
+
+static void complete_reports(comrade_cluster *cluster, comrade_member *member)
+{
+    struct member *core = &member->core;
+    for (struct call **at = &member->waiting; *at != NULL;) {
+        struct call *call = *at;
+        bool is_committed = core->committed_sequence >= call->sequence;
+        if (!is_committed && core->phase != MEMBER_ENDED) {
+            at = &call->next;
+            continue;
+        }
+        *at = call->next;
+        if (is_committed) {
+            call_complete(cluster, call);
+        } else {
+            call_fail(cluster, call,
+                      core->error.status == COMRADE_IN_USE ? COMRADE_IN_USE : COMRADE_FENCED, NULL);
+        }
+    }
+}
+
+static void tell(comrade_cluster *cluster, comrade_member *member)
+{
+    if (member->core.events != 0) {
+        atomic_store(&member->incarnation, member->core.incarnation);
+        pthread_mutex_lock(&cluster->lock);
+        member->pending |= member->core.events;
+        if (member->core.events & (MEMBER_EVENT_ERROR | MEMBER_EVENT_IN_USE)) {
+            member->error = member->core.error;
+        }
+        member->core.events = 0;
+        if (!member->is_freed) {
+            cluster_push_note(cluster, &member->note);
+        }
+        pthread_mutex_unlock(&cluster->lock);
+    }
+    if (member->waiting != NULL) {
+        complete_reports(cluster, member);
+    }
+}
+
+void worker_tell_members(comrade_cluster *cluster, int64_t now_ms)
+{
+    struct worker *worker = &cluster->worker;
+    for (size_t i = 0; i < worker->n_members; i++) {
+        member_on_time(&worker->members[i]->core, now_ms);
+        tell(cluster, worker->members[i]);
+    }
+}
+
+void worker_on_report(comrade_cluster *cluster, struct call *call)
+{
+    comrade_member *member = call->member;
+    call->sequence = member_report(&member->core, &call->report);
+    if (call->sequence == 0) {
+        call_fail(cluster, call, COMRADE_NO_MEMORY, NULL);
+        return;
+    }
+    call->next = member->waiting;
+    member->waiting = call;
+    cluster->worker.next_member_ms = 0; /* what is new is tried at once, outage or not */
+    if (member->core.phase == MEMBER_ENDED) {
+        complete_reports(cluster, member);
+    }
+}
+
+void member_free_now(comrade_member *member)
+{
+    while (member->waiting != NULL) {
+        struct call *call = member->waiting;
+        member->waiting = call->next;
+        call_fail(member->cluster, call, COMRADE_CANCELED, NULL);
+    }
+    member_finish(&member->core);
+    free(member);
+}
+
+/* --- Calls ------------------------------------------------------------------------------------ */
+
+/* Those that leave must not wait for long; the others come back spread over one interval. */
+static void retry_later(comrade_cluster *cluster, int64_t now_ms)
+{
+    bool is_urgent = false;
+    for (size_t i = 0; i < cluster->worker.n_members; i++) {
+        const struct member *core = &cluster->worker.members[i]->core;
+        is_urgent |= member_needs_write(core) && core->phase == MEMBER_REGISTERED &&
+                     (core->is_asked || !core->is_alive);
+    }
+    int64_t low_ms = is_urgent ? URGENT_RETRY_MIN_MS : cluster->heartbeat_ms / 10;
+    int64_t high_ms = is_urgent ? URGENT_RETRY_MAX_MS : cluster->heartbeat_ms;
+    cluster->worker.next_member_ms = now_ms + env_random_between(cluster->env, low_ms, high_ms);
+}
+
+/* The call for these members did not work. A cancelled one has only made way. */
+static void fail_members(comrade_cluster *cluster, comrade_member **members, size_t n_members,
+                         comrade_status status, const comrade_error *error, int64_t now_ms)
+{
+    if (status == COMRADE_CANCELED) {
+        return;
+    }
+    worker_failed(cluster);
+    for (size_t i = 0; i < n_members; i++) {
+        member_on_failed(&members[i]->core, error);
+    }
+    retry_later(cluster, now_ms);
+}
+
+/* The members that need it, at most `limit`. The caller frees the list; NULL: none, or no memory.
+ */
+static comrade_member **gather(comrade_cluster *cluster, bool (*needs)(const struct member *),
+                               size_t limit, size_t *n_gathered)
+{
+    struct worker *worker = &cluster->worker;
+    size_t n_needed = 0;
+    for (size_t i = 0; i < worker->n_members && n_needed < limit; i++) {
+        n_needed += needs(&worker->members[i]->core) ? 1 : 0;
+    }
+    comrade_member **gathered = n_needed == 0 ? NULL : malloc(n_needed * sizeof *gathered);
+    if (gathered == NULL) {
+        return NULL;
+    }
+    *n_gathered = 0;
+    for (size_t i = 0; *n_gathered < n_needed; i++) {
+        if (needs(&worker->members[i]->core)) {
+            gathered[(*n_gathered)++] = worker->members[i];
+        }
+    }
+    return gathered;
+}
+
+struct write_batch {
+    comrade_write *writes;
+    comrade_change *changes;
+    comrade_own *owns;
+    comrade_write_result *results;
+};
+
+static bool write_batch_init(struct write_batch *batch, size_t n)
+{
+    batch->writes = calloc(n, sizeof *batch->writes);
+    batch->changes = calloc(n, sizeof *batch->changes);
+    batch->owns = calloc(n, sizeof *batch->owns);
+    batch->results = calloc(n, sizeof *batch->results);
+    return batch->writes != NULL && batch->changes != NULL && batch->owns != NULL &&
+           batch->results != NULL;
+}
+
+static void write_batch_finish(struct write_batch *batch)
+{
+    free(batch->writes);
+    free(batch->changes);
+    free(batch->owns);
+    free(batch->results);
+}
+
+static void on_written(comrade_cluster *cluster, comrade_member **members, size_t n_members,
+                       const struct write_batch *batch, int64_t now_ms)
+{
+    struct worker *worker = &cluster->worker;
+    for (size_t i = 0; i < n_members; i++) {
+        comrade_status status = batch->results[i].status;
+        bool was_claiming = members[i]->core.phase == MEMBER_CLAIMING;
+        member_on_written(&members[i]->core, batch->owns[i].sequence, &batch->results[i]);
+        bool is_refused = status != COMRADE_OK && status != COMRADE_FENCED;
+        if (is_refused && !(was_claiming && status == COMRADE_CONFLICT)) {
+            retry_later(cluster, now_ms);
+        }
+    }
+    if (worker->next_beat_ms == INT64_MAX) {
+        worker->next_beat_ms = now_ms + env_random_between(cluster->env, cluster->heartbeat_ms / 2,
+                                                           cluster->heartbeat_ms);
+    }
+}
+
+bool worker_write_members(comrade_cluster *cluster, int64_t now_ms)
+{
+    size_t n;
+    if (now_ms < cluster->worker.next_member_ms) {
+        return false;
+    }
+    comrade_member **members = gather(cluster, member_needs_write, WRITES_A_CALL, &n);
+    if (members == NULL) {
+        return false;
+    }
+    struct write_batch batch;
+    comrade_error error = {0};
+    comrade_status status = COMRADE_NO_MEMORY;
+    if (write_batch_init(&batch, n)) {
+        for (size_t i = 0; i < n; i++) {
+            member_write(&members[i]->core, now_ms, &batch.writes[i], &batch.changes[i],
+                         &batch.owns[i]);
+        }
+        status = worker_open(cluster, &error);
+    }
+    if (status == COMRADE_OK) {
+        comrade_call call = worker_call(cluster, false);
+        status = cluster->driver->write(cluster->worker.store, &call, batch.writes, n,
+                                        batch.results, &error);
+    }
+    if (status == COMRADE_OK) {
+        on_written(cluster, members, n, &batch, now_ms);
+    } else {
+        fail_members(cluster, members, n, status, &error, now_ms);
+    }
+    write_batch_finish(&batch);
+    free(members);
+    return true;
+}
+
+/* Only of this host can be known that a process is gone, and only where it has named one. */
+static bool is_owner_gone(const comrade_cluster *cluster, const comrade_record *record)
+{
+    return record != NULL && record->own.pid > 0 && record->own.pid <= INT32_MAX &&
+           strcmp(record->own.host, cluster->host) == 0 && kill((pid_t)record->own.pid, 0) != 0 &&
+           errno == ESRCH;
+}
+
+static void on_read(comrade_cluster *cluster, comrade_member *member,
+                    const struct snapshot *snapshot)
+{
+    const comrade_record *record = snapshot_find(snapshot, member->core.id);
+    bool was_asked = member->core.is_asked;
+    member_on_read(&member->core, record, snapshot->now_ms, is_owner_gone(cluster, record));
+    bool is_late = member->core.is_asked && !was_asked &&
+                   snapshot->now_ms - record->request.requested_ms > PUSH_PATIENCE_MS;
+    if (is_late && member->is_revealed && cluster->worker.watch_fd >= 0) {
+        worker_failed(cluster); /* it should have been announced: the watch is deaf */
+    }
+    member->is_revealed = false;
+}
+
+bool worker_read_members(comrade_cluster *cluster, int64_t now_ms)
+{
+    size_t n;
+    if (now_ms < cluster->worker.next_member_ms) {
+        return false;
+    }
+    comrade_member **members = gather(cluster, member_needs_read, READS_A_CALL, &n);
+    if (members == NULL) {
+        return false;
+    }
+    struct snapshot snapshot;
+    snapshot_init(&snapshot);
+    comrade_error error = {0};
+    const char **ids = malloc(n * sizeof *ids);
+    comrade_status status = ids == NULL ? COMRADE_NO_MEMORY : worker_open(cluster, &error);
+    if (status == COMRADE_OK) {
+        for (size_t i = 0; i < n; i++) {
+            ids[i] = members[i]->core.id;
+        }
+        comrade_snapshot_query query = {
+            .scope = COMRADE_SCOPE_IDS, .ids = ids, .n_ids = n, .limit = n};
+        comrade_snapshot_sink sink = {snapshot_add_record, snapshot_add_role, &snapshot};
+        comrade_snapshot_page page = {0};
+        comrade_call call = worker_call(cluster, false);
+        status = cluster->driver->snapshot(cluster->worker.store, &call, &query, &page.next, &sink,
+                                           &page, &error);
+        snapshot.now_ms = page.now_ms;
+    }
+    if (status == COMRADE_OK) {
+        for (size_t i = 0; i < n; i++) {
+            on_read(cluster, members[i], &snapshot);
+        }
+    } else {
+        fail_members(cluster, members, n, status, &error, now_ms);
+    }
+    snapshot_finish(&snapshot);
+    free(ids);
+    free(members);
+    return true;
+}
+
+static void complete_updates(comrade_cluster *cluster, comrade_status status,
+                             const comrade_error *error)
+{
+    cluster->worker.is_beat_asked = false;
+    while (cluster->worker.updates != NULL) {
+        struct call *call = cluster->worker.updates;
+        cluster->worker.updates = call->next;
+        if (status == COMRADE_OK) {
+            call_complete(cluster, call);
+        } else {
+            call_fail(cluster, call, status, error);
+        }
+    }
+}
+
+static void on_beaten(comrade_cluster *cluster, comrade_member **members, size_t n_members,
+                      const comrade_beat_result *results, const comrade_beat_summary *summary,
+                      int64_t now_ms)
+{
+    struct worker *worker = &cluster->worker;
+    for (size_t i = 0; i < n_members; i++) {
+        bool was_told = members[i]->core.must_read;
+        member_on_beat(&members[i]->core, &results[i]);
+        members[i]->is_revealed |= !was_told && members[i]->core.must_read;
+    }
+    if (summary->specs_revision != worker->specs_revision ||
+        (summary->specs_revision == 0 && now_ms >= worker->next_specs_ms)) {
+        worker->specs_revision = summary->specs_revision;
+        worker->must_read_specs = true;
+    }
+    worker->next_beat_ms = now_ms + cluster->heartbeat_ms;
+    worker->next_member_ms = 0;
+}
+
+/* One call for the beats of at most BEATS_A_CALL members. */
+static comrade_status beat(comrade_cluster *cluster, comrade_member **members, size_t n,
+                           int64_t now_ms, comrade_error *error)
+{
+    comrade_beat_summary summary = {0};
+    comrade_beat *beats = malloc(n * sizeof *beats);
+    comrade_beat_result *results = calloc(n, sizeof *results);
+    comrade_status status = COMRADE_NO_MEMORY;
+    if (beats != NULL && results != NULL) {
+        for (size_t i = 0; i < n; i++) {
+            beats[i] = (comrade_beat){members[i]->core.id, members[i]->core.incarnation};
+        }
+        status = worker_open(cluster, error);
+    }
+    if (status == COMRADE_OK) {
+        comrade_call call = worker_call(cluster, true);
+        status = cluster->driver->heartbeat(cluster->worker.store, &call, beats, n, results,
+                                            &summary, error);
+    }
+    if (status == COMRADE_OK) {
+        on_beaten(cluster, members, n, results, &summary, now_ms);
+    } else {
+        fail_members(cluster, members, n, status, error, now_ms);
+    }
+    free(beats);
+    free(results);
+    return status;
+}
+
+bool worker_beat_members(comrade_cluster *cluster, int64_t now_ms)
+{
+    struct worker *worker = &cluster->worker;
+    bool is_due = worker->is_beat_asked ||
+                  (now_ms >= worker->next_beat_ms && now_ms >= worker->next_member_ms);
+    if (!is_due) {
+        return false;
+    }
+    size_t n;
+    comrade_member **members = gather(cluster, member_needs_beat, SIZE_MAX, &n);
+    if (members == NULL) {
+        worker->next_beat_ms = INT64_MAX; /* the next registration starts it again */
+        complete_updates(cluster, COMRADE_NOT_FOUND, NULL);
+        return false;
+    }
+    comrade_error error = {0};
+    comrade_status status = COMRADE_OK;
+    for (size_t done = 0; done < n && status == COMRADE_OK; done += BEATS_A_CALL) {
+        size_t part = n - done < BEATS_A_CALL ? n - done : BEATS_A_CALL;
+        status = beat(cluster, members + done, part, now_ms, &error);
+    }
+    if (status != COMRADE_CANCELED) {
+        complete_updates(cluster, status, &error);
+    }
+    free(members);
+    return true;
+}
+
+/* --- Role specs ------------------------------------------------------------------------------- */
+
+static comrade_status restore_specs(comrade_cluster *cluster, const struct snapshot *roles)
+{
+    struct spec_memory *specs = &cluster->worker.specs;
+    comrade_write *writes = calloc(specs->n_entries, sizeof *writes);
+    comrade_change *changes = calloc(specs->n_entries, sizeof *changes);
+    comrade_write_result *results = calloc(specs->n_entries, sizeof *results);
+    comrade_status status = COMRADE_NO_MEMORY;
+    if (writes != NULL && changes != NULL && results != NULL) {
+        size_t n = spec_memory_restore(specs, roles, writes, changes);
+        comrade_call call = worker_call(cluster, false);
+        status =
+            n == 0 ? COMRADE_OK
+                   : cluster->driver->write(cluster->worker.store, &call, writes, n, results, NULL);
+    }
+    free(writes);
+    free(changes);
+    free(results);
+    return status;
+}
+
+bool worker_keep_specs(comrade_cluster *cluster, int64_t now_ms)
+{
+    struct worker *worker = &cluster->worker;
+    if (!worker->must_read_specs || worker->specs.n_entries == 0 ||
+        now_ms < worker->next_member_ms) {
+        return false;
+    }
+    struct snapshot roles;
+    snapshot_init(&roles);
+    comrade_status status = worker_open(cluster, NULL);
+    if (status == COMRADE_OK) {
+        comrade_snapshot_query query = {.scope = COMRADE_SCOPE_ALL, .roles_only = true, .limit = 1};
+        comrade_snapshot_sink sink = {snapshot_add_record, snapshot_add_role, &roles};
+        comrade_snapshot_page page = {0};
+        comrade_call call = worker_call(cluster, true);
+        status =
+            cluster->driver->snapshot(worker->store, &call, &query, &page.next, &sink, &page, NULL);
+    }
+    if (status == COMRADE_OK) {
+        spec_memory_learn(&worker->specs, &roles);
+        status = restore_specs(cluster, &roles);
+    }
+    if (status == COMRADE_OK) {
+        worker->must_read_specs = false;
+        worker->next_specs_ms = now_ms + SPECS_EVERY_MS;
+    } else if (status != COMRADE_CANCELED) {
+        fail_members(cluster, NULL, 0, status, NULL, now_ms);
+    }
+    snapshot_finish(&roles);
+    return true;
+}
+
+int64_t worker_members_due_ms(const comrade_cluster *cluster)
+{
+    const struct worker *worker = &cluster->worker;
+    int64_t due_ms = worker->next_beat_ms;
+    if (due_ms < worker->next_member_ms) {
+        due_ms = worker->next_member_ms;
+    }
+    bool has_need = worker->must_read_specs && worker->specs.n_entries > 0;
+    for (size_t i = 0; i < worker->n_members; i++) {
+        const struct member *core = &worker->members[i]->core;
+        has_need |= member_needs_read(core) || member_needs_write(core);
+        int64_t at_ms = member_next_time(core);
+        due_ms = at_ms < due_ms ? at_ms : due_ms;
+    }
+    if (has_need && worker->next_member_ms < due_ms) {
+        due_ms = worker->next_member_ms;
+    }
+    if (worker->must_watch && cluster->driver->watch != NULL &&
+        (worker->n_members > 0 || worker->watches != NULL) && worker->next_watch_ms < due_ms) {
+        due_ms = worker->next_watch_ms;
+    }
+    return due_ms;
+}
