@@ -1,0 +1,159 @@
+#include "store/registry.h"
+
+#include "base/buffer.h"
+#include "base/text.h"
+#include "store/memory/memory.h"
+#include "store/url.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REGISTERED_MAX = 16, SCHEME_MAX_BYTES = 31, PATH_LIMIT = 4096 };
+
+#ifndef COMRADE_MODULE_DIR
+#define COMRADE_MODULE_DIR "/usr/lib/comrade"
+#endif
+
+/* To add a scheme that has a module of its own: a row here. */
+static const char *const module_schemes[] = {"postgres", "redis", "etcd", "datastore"};
+static const char *const builtin_schemes[] = {"memory", "sqlite"};
+
+enum { N_MODULES = sizeof module_schemes / sizeof module_schemes[0] };
+enum { N_BUILTINS = sizeof builtin_schemes / sizeof builtin_schemes[0] };
+
+/* Grows only; what was found once is never moved or removed. */
+static const comrade_store_driver *registered[REGISTERED_MAX];
+static size_t n_registered;
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static const comrade_store_driver *find_known(const char *scheme)
+{
+    const comrade_store_driver *builtins[] = {&memory_driver};
+    for (size_t i = 0; i < sizeof builtins / sizeof builtins[0]; i++) {
+        if (strcmp(builtins[i]->scheme, scheme) == 0) {
+            return builtins[i];
+        }
+    }
+    for (size_t i = 0; i < n_registered; i++) {
+        if (strcmp(registered[i]->scheme, scheme) == 0) {
+            return registered[i];
+        }
+    }
+    return NULL;
+}
+
+static comrade_status add(const comrade_store_driver *driver, comrade_error *error)
+{
+    if (driver->abi != COMRADE_STORE_ABI) {
+        return comrade_error_set(error, COMRADE_UNSUPPORTED,
+                                 "the driver for %s: was built for another version of Comrade "
+                                 "(its ABI is %u, this one's %u); install the one that fits",
+                                 driver->scheme, driver->abi, COMRADE_STORE_ABI);
+    }
+    if (n_registered == REGISTERED_MAX) {
+        return comrade_error_set(error, COMRADE_TOO_LARGE, "at most %d drivers can be registered",
+                                 REGISTERED_MAX);
+    }
+    registered[n_registered++] = driver;
+    return COMRADE_OK;
+}
+
+comrade_status comrade_store_register(const comrade_store_driver *driver)
+{
+    pthread_mutex_lock(&registry_lock);
+    bool is_known = find_known(driver->scheme) != NULL;
+    comrade_status status = is_known ? COMRADE_CONFLICT : add(driver, NULL);
+    pthread_mutex_unlock(&registry_lock);
+    return status;
+}
+
+/* Names every scheme, and the one that was probably meant. */
+static comrade_status unknown_scheme(const char *scheme, comrade_error *error)
+{
+    const char *known[N_BUILTINS + N_MODULES];
+    memcpy(known, builtin_schemes, sizeof builtin_schemes);
+    memcpy(known + N_BUILTINS, module_schemes, sizeof module_schemes);
+    const char *nearest = text_nearest(scheme, known, N_BUILTINS + N_MODULES);
+    return comrade_error_set(error, COMRADE_UNSUPPORTED,
+                             "unknown store \"%s:\"%s%s%s; known are memory:, sqlite:PATH, "
+                             "postgres://…, redis://…, etcd://… and datastore://PROJECT",
+                             scheme, nearest == NULL ? "" : " (did you mean \"",
+                             nearest == NULL ? "" : nearest, nearest == NULL ? "" : ":\"?)");
+}
+
+static bool has_module(const char *scheme)
+{
+    for (size_t i = 0; i < N_MODULES; i++) {
+        if (strcmp(module_schemes[i], scheme) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The directory is fixed; another can be named only by one who is not running set-user-ID. */
+static comrade_status load_module(const char *scheme, const comrade_store_driver **driver,
+                                  comrade_error *error)
+{
+    const char *folder = secure_getenv("COMRADE_MODULE_PATH");
+    struct buffer path;
+    buffer_init(&path, PATH_LIMIT);
+    comrade_status status = COMRADE_OK;
+    if (!buffer_append_format(&path, "%s/libcomrade-store-%s.so",
+                              folder == NULL ? COMRADE_MODULE_DIR : folder, scheme)) {
+        status = comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for a driver's path");
+        goto out;
+    }
+    void *module = dlopen(buffer_text(&path), RTLD_NOW | RTLD_LOCAL);
+    if (module == NULL) {
+        status = has_module(scheme)
+                     ? comrade_error_set(error, COMRADE_UNSUPPORTED,
+                                         "the driver for %s: is not installed (%s); install the "
+                                         "package comrade-store-%s",
+                                         scheme, dlerror(), scheme)
+                     : unknown_scheme(scheme, error);
+        goto out;
+    }
+    comrade_store_entry_function entry;
+    void *symbol = dlsym(module, COMRADE_STORE_ENTRY);
+    memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function */
+    const comrade_store_driver *found = entry == NULL ? NULL : entry();
+    if (found == NULL) {
+        status = comrade_error_set(error, COMRADE_UNSUPPORTED, "%s is not a driver of Comrade's",
+                                   buffer_text(&path));
+        dlclose(module);
+        goto out;
+    }
+    status = add(found, error);
+    if (status == COMRADE_OK) {
+        *driver = found;
+    } else {
+        dlclose(module);
+    }
+out:
+    buffer_finish(&path);
+    return status;
+}
+
+comrade_status store_driver_find(const char *url, const comrade_store_driver **driver,
+                                 comrade_error *error)
+{
+    char scheme[SCHEME_MAX_BYTES + 1];
+    if (!url_scheme(url, scheme, sizeof scheme)) {
+        return comrade_error_set(error, COMRADE_INVALID,
+                                 "the store's URL has no scheme; write sqlite:PATH, postgres://…, "
+                                 "redis://…, etcd://… or datastore://PROJECT");
+    }
+    pthread_mutex_lock(&registry_lock);
+    const comrade_store_driver *known = find_known(scheme);
+    comrade_status status = COMRADE_OK;
+    if (known != NULL) {
+        *driver = known;
+    } else {
+        status = load_module(scheme, driver, error);
+    }
+    pthread_mutex_unlock(&registry_lock);
+    return status;
+}
