@@ -107,7 +107,8 @@ def run_python_tests(build, pattern, environment, counts):
     report = pathlib.Path(build, "pytest.xml")
     report.unlink(missing_ok=True)
     command = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short",
-               f"--junitxml={report}", "--durations=5", "tests/integration"]
+               f"--junitxml={report}", "--durations=5",
+               "--durations-min=1", "tests/integration"]
     if pattern:
         command += ["-k", pattern.replace("-", "_")]
     environment = {**environment, "COMRADE_BUILD_DIR": str(pathlib.Path(build).resolve()),

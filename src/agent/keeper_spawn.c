@@ -117,6 +117,10 @@ static _Noreturn void become_command(struct child *child)
         errno = ENOMEM;
         fail(child, KEEPER_STEP_EXEC);
     }
+    if (arguments[0] == NULL) {
+        errno = EINVAL;
+        fail(child, KEEPER_STEP_EXEC);
+    }
     reset_signals();
     environ = environment; /* execvp looks for the command in this PATH */
     execvp(arguments[0], arguments);
