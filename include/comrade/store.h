@@ -272,7 +272,8 @@ typedef struct comrade_store_driver {
      * the records of a role are complete and unmixed if its revision is the same in the first and
      * the last page. Each page tells the roles of its members, before them; SCOPE_ROLE always tells
      * its role, with revision 0 if it was never written; SCOPE_ALL tells every role, also those
-     * without members; SCOPE_IDS tells the roles of the records it found.
+     * without members; SCOPE_IDS tells the roles of the records it found, and the records in any
+     * order.
      */
     comrade_status (*snapshot)(comrade_store *store, const comrade_call *call,
                                const comrade_snapshot_query *query, const comrade_cursor *from,

@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/text.h"
 #include "store/memory/memory.h"
+#include "store/sqlite/sqlite.h"
 #include "store/url.h"
 
 #include <dlfcn.h>
@@ -30,7 +31,7 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const comrade_store_driver *find_known(const char *scheme)
 {
-    const comrade_store_driver *builtins[] = {&memory_driver};
+    const comrade_store_driver *builtins[] = {&memory_driver, &sqlite_driver};
     for (size_t i = 0; i < sizeof builtins / sizeof builtins[0]; i++) {
         if (strcmp(builtins[i]->scheme, scheme) == 0) {
             return builtins[i];

@@ -1,9 +1,11 @@
-/* Members and clients over the memory store, with the real thread. */
+/* Members and clients, with the real thread, over the stores that are built in. */
 #include <comrade.h>
 
+#include <ftw.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +13,13 @@
 
 enum { PATIENCE_MS = 20000 };
 
-static comrade_cluster *open_cluster(const char *store, const char *name_space)
+/* The state of a test is the text in front of a store's name: "memory:" or "sqlite:/tmp/…/". */
+static const char *prefix;
+
+static comrade_cluster *open_cluster(const char *name, const char *name_space)
 {
+    char store[256];
+    snprintf(store, sizeof store, "%s%s", prefix, name);
     comrade_cluster_options options = COMRADE_CLUSTER_OPTIONS_INIT;
     options.store = store;
     options.name_space = name_space;
@@ -72,7 +79,7 @@ static comrade_member *start(comrade_cluster *cluster, const char *id, struct he
 static void a_kill_reaches_the_member_once_after_it_left_the_list(void **state)
 {
     (void)state;
-    comrade_cluster *cluster = open_cluster("memory:kill", NULL);
+    comrade_cluster *cluster = open_cluster("kill", NULL);
     struct heard heard = {0};
     struct heard other_heard = {0};
     comrade_member *member = start(cluster, "app-1", &heard);
@@ -111,7 +118,7 @@ static void a_kill_reaches_the_member_once_after_it_left_the_list(void **state)
 static void the_budget_is_the_role_specs_and_holds_for_every_client(void **state)
 {
     (void)state;
-    comrade_cluster *cluster = open_cluster("memory:budget", NULL);
+    comrade_cluster *cluster = open_cluster("budget", NULL);
     struct heard heard[2] = {0};
     comrade_member *members[2] = {start(cluster, "app-1", &heard[0]),
                                   start(cluster, "app-2", &heard[1])};
@@ -147,8 +154,8 @@ static void the_budget_is_the_role_specs_and_holds_for_every_client(void **state
 static void another_namespace_is_another_world(void **state)
 {
     (void)state;
-    comrade_cluster *production = open_cluster("memory:world", "production");
-    comrade_cluster *staging = open_cluster("memory:world", "staging");
+    comrade_cluster *production = open_cluster("world", "production");
+    comrade_cluster *staging = open_cluster("world", "staging");
     struct heard heard = {0};
     comrade_member *member = start(production, "app-1", &heard);
     comrade_client *client = NULL;
@@ -169,8 +176,8 @@ static void another_namespace_is_another_world(void **state)
 static void a_running_id_is_refused_and_a_takeover_fences_it(void **state)
 {
     (void)state;
-    comrade_cluster *one = open_cluster("memory:same", NULL);
-    comrade_cluster *two = open_cluster("memory:same", NULL);
+    comrade_cluster *one = open_cluster("same", NULL);
+    comrade_cluster *two = open_cluster("same", NULL);
     struct heard heard = {0};
     struct heard late_heard = {0};
     comrade_member *member = start(one, "app-1", &heard);
@@ -213,7 +220,7 @@ static void on_change(void *user, const comrade_members *members, const comrade_
 static void a_watch_tells_of_arrivals_and_of_those_who_leave_the_list(void **state)
 {
     (void)state;
-    comrade_cluster *cluster = open_cluster("memory:watch", NULL);
+    comrade_cluster *cluster = open_cluster("watch", NULL);
     comrade_client *client = NULL;
     assert_int_equal(comrade_client_new(cluster, NULL, &client, NULL), COMRADE_OK);
     struct seen seen = {0};
@@ -261,7 +268,7 @@ static void on_health_check(void *user, comrade_health_check *check)
 static void a_health_check_that_never_answers_costs_its_timeout(void **state)
 {
     (void)state;
-    comrade_cluster *cluster = open_cluster("memory:health", NULL);
+    comrade_cluster *cluster = open_cluster("health", NULL);
     struct heard heard[2] = {0};
     comrade_member *members[2] = {start(cluster, "app-1", &heard[0]),
                                   start(cluster, "app-2", &heard[1])};
@@ -297,7 +304,7 @@ static void a_health_check_that_never_answers_costs_its_timeout(void **state)
 static void create_member_is_on_the_clients_cluster(void **state)
 {
     (void)state;
-    comrade_cluster *cluster = open_cluster("memory:create", "ns");
+    comrade_cluster *cluster = open_cluster("create", "ns");
     comrade_client *client = NULL;
     assert_int_equal(comrade_client_new(cluster, NULL, &client, NULL), COMRADE_OK);
     comrade_member_options options = COMRADE_MEMBER_OPTIONS_INIT;
@@ -320,7 +327,7 @@ static void create_member_is_on_the_clients_cluster(void **state)
 static void bad_input_is_refused_with_a_reason(void **state)
 {
     (void)state;
-    comrade_cluster *cluster = open_cluster("memory:bad", NULL);
+    comrade_cluster *cluster = open_cluster("bad", NULL);
     static char huge[1 << 20];
     memset(huge, 'x', sizeof huge - 1);
     const struct {
@@ -361,6 +368,41 @@ static void bad_input_is_refused_with_a_reason(void **state)
     assert_non_null(strstr(error.message, "postgres"));
 }
 
+static char folder[] = "/tmp/comrade-cluster-XXXXXX";
+
+static int use_memory(void **state)
+{
+    (void)state;
+    prefix = "memory:";
+    return 0;
+}
+
+static int use_sqlite(void **state)
+{
+    static char text[64];
+    (void)state;
+    if (mkdtemp(folder) == NULL) {
+        return -1;
+    }
+    snprintf(text, sizeof text, "sqlite:%s/", folder);
+    prefix = text;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *found, int kind, struct FTW *place)
+{
+    (void)found;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,5 +415,6 @@ int main(void)
         cmocka_unit_test(create_member_is_on_the_clients_cluster),
         cmocka_unit_test(bad_input_is_refused_with_a_reason),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("memory", tests, use_memory, NULL);
+    return failed + cmocka_run_group_tests_name("sqlite", tests, use_sqlite, remove_folder);
 }

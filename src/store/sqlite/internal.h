@@ -1,0 +1,157 @@
+/* What the files of this folder share. */
+#ifndef SQLITE_INTERNAL_H
+#define SQLITE_INTERNAL_H
+
+#include "store/sqlite/sqlite.h"
+
+#include <sqlite3.h>
+#include <sys/types.h>
+
+/* What is in application_id of every Comrade database: "Comr". */
+#define SQLITE_APPLICATION_ID 0x436f6d72
+/* Raised with every migration; see schema.c. */
+#define SQLITE_SCHEMA_VERSION 1
+
+/* To add one: a row here. Prepared when first used, kept until the connection is closed. */
+#define STATEMENT_MAP(X)                                                                           \
+    X(BEGIN_WRITE, "BEGIN IMMEDIATE")                                                              \
+    X(BEGIN_READ, "BEGIN")                                                                         \
+    X(COMMIT, "COMMIT")                                                                            \
+    X(ROLLBACK, "ROLLBACK")                                                                        \
+    X(FIND_KEY, "SELECT key FROM member WHERE cluster = ?1 AND id = ?2")                           \
+    X(HEADS, "SELECT incarnation, own_sequence, request_revision FROM heartbeat WHERE key = ?1")   \
+    X(BEAT, "UPDATE heartbeat SET updated = ?2 WHERE key = ?1")                                    \
+    X(SPECS_REVISION, "SELECT specs_revision FROM cluster WHERE id = ?1")                          \
+    X(FIND_ROLE, "SELECT role, revision, spec_version, spec, recent FROM role "                    \
+                 "WHERE cluster = ?1 AND role = ?2")                                               \
+    X(ALL_ROLES, "SELECT role, revision, spec_version, spec, recent FROM role "                    \
+                 "WHERE cluster = ?1 ORDER BY role")                                               \
+    X(PUT_ROLE, "INSERT INTO role (cluster, role, revision, spec_version, spec, recent) "          \
+                "VALUES (?1, ?2, ?3, 0, '{}', ?4) ON CONFLICT (cluster, role) "                    \
+                "DO UPDATE SET revision = excluded.revision, recent = excluded.recent")            \
+    X(PUT_SPEC, "INSERT INTO role (cluster, role, revision, spec_version, spec, recent) "          \
+                "VALUES (?1, ?2, 0, ?3, ?4, '') ON CONFLICT (cluster, role) "                      \
+                "DO UPDATE SET spec_version = excluded.spec_version, spec = excluded.spec")        \
+    X(BUMP_SPECS, "UPDATE cluster SET specs_revision = max(specs_revision + 1, ?2) WHERE id = ?1") \
+    X(STORED,                                                                                      \
+      "SELECT m.key, m.incarnation, m.sequence, m.request_revision, h.updated, m.created "         \
+      "FROM member m JOIN heartbeat h ON h.key = m.key WHERE m.cluster = ?1 AND m.id = ?2")        \
+    X(INSERT_OWN,                                                                                  \
+      "INSERT INTO member (cluster, id, role, incarnation, sequence, state, is_alive, "            \
+      "is_available, created, pid, host, version, metadata, details) "                             \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")                      \
+    X(UPDATE_OWN,                                                                                  \
+      "UPDATE member SET role = ?3, incarnation = ?4, sequence = ?5, state = ?6, is_alive = ?7, "  \
+      "is_available = ?8, created = ?9, pid = ?10, host = ?11, version = ?12, metadata = ?13, "    \
+      "details = ?14 WHERE cluster = ?1 AND id = ?2")                                              \
+    X(INSERT_HEARTBEAT,                                                                            \
+      "INSERT INTO heartbeat (key, updated, incarnation, own_sequence, request_revision) "         \
+      "VALUES (?1, ?2, ?3, ?4, 0)")                                                                \
+    X(OWN_HEADS,                                                                                   \
+      "UPDATE heartbeat SET updated = ?2, incarnation = ?3, own_sequence = ?4 WHERE key = ?1")     \
+    X(PUT_REQUEST,                                                                                 \
+      "UPDATE member SET request_revision = ?2, request_kind = ?3, request_incarnation = ?4, "     \
+      "zombified_incarnation = ?5, requested = ?6, request_id = ?7, request_user = ?8, "           \
+      "request_host = ?9, request_reason = ?10 WHERE key = ?1")                                    \
+    X(REQUEST_HEAD, "UPDATE heartbeat SET request_revision = ?2 WHERE key = ?1")                   \
+    X(DELETE_HEARTBEAT, "DELETE FROM heartbeat WHERE key = ?1")                                    \
+    X(DELETE_MEMBER, "DELETE FROM member WHERE key = ?1")                                          \
+    X(ADD_CHANGE, "INSERT INTO change (cluster, role, id) VALUES (?1, ?2, ?3)")                    \
+    X(TRIM_CHANGES, "DELETE FROM change WHERE sequence <= ?1")                                     \
+    X(CHANGES,                                                                                     \
+      "SELECT sequence, cluster, role, id FROM change WHERE sequence > ?1 ORDER BY sequence")      \
+    X(CHANGE_ENDS, "SELECT min(sequence), max(sequence) FROM change")                              \
+    X(SNAPSHOT_ALL, SNAPSHOT_COLUMNS "AND (m.role, m.id) > (?2, ?3) " SNAPSHOT_ORDER "LIMIT ?4")   \
+    X(SNAPSHOT_ROLE, SNAPSHOT_COLUMNS "AND m.role = ?2 AND m.id > ?3 " SNAPSHOT_ORDER "LIMIT ?4")  \
+    X(SNAPSHOT_ID, SNAPSHOT_COLUMNS "AND m.id = ?2")
+
+#define SNAPSHOT_COLUMNS                                                                           \
+    "SELECT m.id, m.role, m.incarnation, m.sequence, m.state, m.is_alive, m.is_available, "        \
+    "m.created, m.pid, m.host, m.version, m.metadata, m.details, m.request_revision, "             \
+    "m.request_kind, m.request_incarnation, m.zombified_incarnation, m.requested, m.request_id, "  \
+    "m.request_user, m.request_host, m.request_reason, h.updated "                                 \
+    "FROM member m JOIN heartbeat h ON h.key = m.key WHERE m.cluster = ?1 "
+#define SNAPSHOT_ORDER "ORDER BY m.role, m.id "
+
+enum statement {
+#define STATEMENT_ENUM(name, sql) STATEMENT_##name,
+    STATEMENT_MAP(STATEMENT_ENUM)
+#undef STATEMENT_ENUM
+        N_STATEMENTS
+};
+
+/* The key of a member that was beaten before, so that its id need not be looked up again. */
+struct known_key {
+    char *id;
+    int64_t key;
+};
+
+struct comrade_store {
+    char *path;
+    char *shown_url;
+    char *name_space;
+    char *kind;
+    int64_t (*wall_ms)(void *clock);
+    void *clock;
+    const comrade_call *call; /* the one under way: the busy handler asks it */
+
+    sqlite3 *database; /* NULL: to be opened by the next call */
+    sqlite3_stmt *statements[N_STATEMENTS];
+    dev_t device; /* of the file that is open */
+    ino_t inode;
+    int64_t cluster; /* 0: it has no row yet, and the file cannot be written */
+    bool is_read_only;
+    bool is_synchronous;     /* synchronous is FULL now */
+    struct known_key *known; /* parallel to the last heartbeat batch */
+    size_t n_known;
+
+    char *notify_path;
+    int notify_fd;       /* touched after each write */
+    int inotify_fd;      /* -1: not watched */
+    int64_t last_change; /* the sequence of the last one told; -1: resync first */
+};
+
+/* connection.c: every operation begins with sqlite_use and ends with sqlite_release. */
+comrade_status sqlite_use(comrade_store *store, const comrade_call *call, comrade_error *error);
+void sqlite_release(comrade_store *store);
+/* Closes the connection; the next operation opens it again. */
+void sqlite_drop(comrade_store *store);
+/* What a failed result means, said with the path. Drops the connection where it is no use. */
+comrade_status sqlite_fail(comrade_store *store, int result, const char *what,
+                           comrade_error *error);
+/* The prepared statement, reset and without bindings. NULL: sqlite3_errcode says why. */
+sqlite3_stmt *sqlite_statement(comrade_store *store, enum statement name);
+/* Runs one that returns no row, with integers bound from ?1. Returns a result code. */
+int sqlite_run(comrade_store *store, enum statement name, const int64_t *values, size_t n_values);
+void sqlite_roll_back(comrade_store *store);
+int64_t sqlite_now_ms(const comrade_store *store);
+void sqlite_forget_keys(comrade_store *store);
+
+/* schema.c: creates or migrates it, and finds the cluster's row. Returns a result code, or says
+   itself what is wrong by setting *status. */
+int sqlite_schema(comrade_store *store, comrade_status *status, comrade_error *error);
+
+/* notify.c */
+void sqlite_notify(comrade_store *store);
+int sqlite_watch(comrade_store *store, const comrade_call *call, comrade_error *error);
+comrade_status sqlite_drain(comrade_store *store, const comrade_watch_sink *sink,
+                            comrade_error *error);
+void sqlite_unwatch(comrade_store *store);
+
+/* heartbeat.c, write.c, snapshot.c, check.c: the operations. */
+comrade_status sqlite_heartbeat(comrade_store *store, const comrade_call *call,
+                                const comrade_beat *beats, size_t n_beats,
+                                comrade_beat_result *results, comrade_beat_summary *summary,
+                                comrade_error *error);
+comrade_status sqlite_write(comrade_store *store, const comrade_call *call,
+                            const comrade_write *writes, size_t n_writes,
+                            comrade_write_result *results, comrade_error *error);
+comrade_status sqlite_snapshot(comrade_store *store, const comrade_call *call,
+                               const comrade_snapshot_query *query, const comrade_cursor *from,
+                               const comrade_snapshot_sink *sink, comrade_snapshot_page *page,
+                               comrade_error *error);
+comrade_status sqlite_check(comrade_store *store, const comrade_call *call,
+                            void (*on_finding)(void *user, bool is_problem, const char *text),
+                            void *user, comrade_error *error);
+
+#endif
