@@ -7,8 +7,11 @@
  *
  * It does not know how often it is run, nor what its result means: that is the lifecycle's. A
  * result is final until the next check_begin(); a time-out is a failure. All calls come from one
- * thread. An HTTP check passes on a status from 200 to 399 and reads no more than 64 KB; a TCP
- * check passes when the connection is accepted; a command passes when it exits with 0.
+ * thread. An HTTP check passes on a status from 200 to 399, and reads no more than 64 KB to learn
+ * it; a TCP check passes when the connection is accepted; a command passes when it exits with 0.
+ *
+ * Command checks of one keeper share its one slot: run one at a time. After a time-out the
+ * command's process group is killed; what left that group lives until the keeper's tree is killed.
  */
 #ifndef AGENT_CHECK_H
 #define AGENT_CHECK_H
@@ -24,7 +27,6 @@ enum check_result { CHECK_RUNNING, CHECK_PASSED, CHECK_FAILED };
 
 #define CHECK_INTERVAL_DEFAULT_MS 5000
 #define CHECK_TIMEOUT_DEFAULT_MS 2000
-#define CHECK_REASON_SIZE 256
 #define CHECK_PATH_MAX_BYTES 2048
 
 struct check_options {
@@ -70,7 +72,8 @@ int64_t check_deadline_ms(const struct check *check);
 bool check_take_event(struct check *check, const struct keeper_event *event);
 
 /* Why the last run failed, for people, such as "GET http://127.0.0.1:3000/: status 503"; one line
-   without control characters; "" while it runs and when it passed. Borrowed until the next call. */
+   without control characters; "" while it runs, when it was cancelled, and when it passed.
+   Borrowed until the next call. */
 const char *check_reason(const struct check *check);
 
 #endif
