@@ -7,7 +7,7 @@
 #include "agent/check_connection.h"
 #include "agent/check_http.h"
 
-#include <comrade/store.h>
+#include "base/error.h"
 
 #include <errno.h>
 #include <poll.h>

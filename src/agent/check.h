@@ -31,9 +31,9 @@ enum check_result { CHECK_RUNNING, CHECK_PASSED, CHECK_FAILED };
 
 struct check_options {
     enum check_kind kind;
+    int port;         /* HTTP, TCP: 1 to 65535 */
     const char *host; /* HTTP, TCP: a numeric address, or "localhost": 127.0.0.1, and ::1 where
                          that refuses. NULL: localhost. Copied */
-    int port;         /* HTTP, TCP: 1 to 65535 */
     const char *path; /* HTTP: begins with '/', printable ASCII without blanks. NULL: "/". Copied */
     int64_t timeout_ms;    /* from check_begin() to the result; at least 1 */
     struct keeper *keeper; /* COMMAND: runs it in its KEEPER_CHECK slot. Borrowed */
@@ -43,7 +43,7 @@ struct check_options {
 };
 #define CHECK_OPTIONS_INIT                                                                         \
     {                                                                                              \
-        CHECK_TCP, NULL, 0, NULL, CHECK_TIMEOUT_DEFAULT_MS, NULL, NULL                             \
+        CHECK_TCP, 0, NULL, NULL, CHECK_TIMEOUT_DEFAULT_MS, NULL, NULL                             \
     }
 
 /* Errors: INVALID (says which option), NO_MEMORY. The caller frees the check. */

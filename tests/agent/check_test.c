@@ -551,16 +551,16 @@ static void wrong_options_are_refused(void **state)
 {
     (void)state;
     static const struct check_options wrong[] = {
-        {CHECK_TCP, NULL, 0, NULL, 2000, NULL, NULL},
-        {CHECK_TCP, NULL, 65536, NULL, 2000, NULL, NULL},
-        {CHECK_TCP, "example.org", 80, NULL, 2000, NULL, NULL},
-        {CHECK_TCP, "", 80, NULL, 2000, NULL, NULL},
-        {CHECK_TCP, "127.0.0.1", 80, NULL, 0, NULL, NULL},
-        {CHECK_HTTP, NULL, 80, "health", 2000, NULL, NULL},
-        {CHECK_HTTP, NULL, 80, "", 2000, NULL, NULL},
-        {CHECK_HTTP, NULL, 80, "/a b", 2000, NULL, NULL},
-        {CHECK_HTTP, NULL, 80, "/a\r\nX: y", 2000, NULL, NULL},
-        {CHECK_COMMAND, NULL, 0, NULL, 2000, NULL, NULL},
+        {CHECK_TCP, 0, NULL, NULL, 2000, NULL, NULL},
+        {CHECK_TCP, 65536, NULL, NULL, 2000, NULL, NULL},
+        {CHECK_TCP, 80, "example.org", NULL, 2000, NULL, NULL},
+        {CHECK_TCP, 80, "", NULL, 2000, NULL, NULL},
+        {CHECK_TCP, 80, "127.0.0.1", NULL, 0, NULL, NULL},
+        {CHECK_HTTP, 80, NULL, "health", 2000, NULL, NULL},
+        {CHECK_HTTP, 80, NULL, "", 2000, NULL, NULL},
+        {CHECK_HTTP, 80, NULL, "/a b", 2000, NULL, NULL},
+        {CHECK_HTTP, 80, NULL, "/a\r\nX: y", 2000, NULL, NULL},
+        {CHECK_COMMAND, 0, NULL, NULL, 2000, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct check *check = NULL;

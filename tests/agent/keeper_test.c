@@ -265,7 +265,7 @@ static void a_megabyte_of_environment_arrives(void **state)
     take_event(keeper, KEEPER_EXITED);
     char answer[32] = "";
     assert_true(read(ends[0], answer, sizeof answer - 1) > 0);
-    assert_int_equal(atol(answer), STRINGS * STRING_BYTES);
+    assert_int_equal(strtol(answer, NULL, 10), STRINGS * STRING_BYTES);
     close(ends[0]);
     envp[STRINGS] = last;
     for (size_t i = 0; i < STRINGS * 4; i++) {

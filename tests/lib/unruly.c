@@ -178,7 +178,7 @@ static _Noreturn void tell_fds(void)
     size_t n = 0;
     const struct dirent *entry;
     while (directory != NULL && n < 256 && (entry = readdir(directory)) != NULL) {
-        int fd = atoi(entry->d_name);
+        int fd = (int)strtol(entry->d_name, NULL, 10);
         if (entry->d_name[0] != '.' && fd != dirfd(directory)) {
             fds[n++] = fd;
         }
@@ -256,7 +256,7 @@ void unruly_main(int argc, char **argv)
         {"directory", tell_directory},
     };
     if (strcmp(argv[2], "exit") == 0) {
-        _exit(argc > 3 ? atoi(argv[3]) : 0);
+        _exit(argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0);
     }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(argv[2], kinds[i].kind) == 0) {
