@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -94,6 +96,33 @@ static char *split(char *text, size_t n, char ***strings)
     return text;
 }
 
+/*
+ * execvp says EACCES also when it found no command at all, but could not look into one of PATH's
+ * directories. Whether there is one decides between "not found" and "may not be executed".
+ */
+static void tell_not_found(const char *name)
+{
+    const char *path = getenv("PATH");
+    if (errno != EACCES || strchr(name, '/') != NULL || path == NULL) {
+        return;
+    }
+    for (;;) {
+        char candidate[PATH_MAX];
+        int directory_len = (int)strcspn(path, ":");
+        int len = snprintf(candidate, sizeof candidate, "%.*s%s%s", directory_len, path,
+                           directory_len > 0 ? "/" : "", name);
+        if (len < (int)sizeof candidate && access(candidate, F_OK) == 0) {
+            errno = EACCES;
+            return;
+        }
+        if (path[directory_len] == '\0') {
+            errno = ENOENT;
+            return;
+        }
+        path += directory_len + 1;
+    }
+}
+
 static _Noreturn void become_command(struct child *child)
 {
     const struct keeper_request *request = child->request;
@@ -124,6 +153,7 @@ static _Noreturn void become_command(struct child *child)
     reset_signals();
     environ = environment; /* execvp looks for the command in this PATH */
     execvp(arguments[0], arguments);
+    tell_not_found(arguments[0]);
     fail(child, KEEPER_STEP_EXEC);
 }
 

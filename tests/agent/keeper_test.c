@@ -1,5 +1,6 @@
 /* What a user of the keeper sees: spawns, what the process is given, signals and events. */
 #include "keeper_fixture.h"
+#include "lib/allocation.h"
 #include "lib/unruly.h"
 
 #include "agent/control_group.h"
@@ -90,6 +91,37 @@ static void a_command_that_cannot_be_executed_is_told_exactly(void **state)
     take_event(keeper, KEEPER_EXITED);
     take_event(keeper, KEEPER_TREE_GONE); /* and only this one was owed */
     finish(keeper);
+}
+
+static void look_where_it_may_not(void *user)
+{
+    const char *const *argv = user;
+    const char *const envp[] = {"PATH=/proc/1/fd:/etc", NULL}; /* of another user */
+    struct keeper_command command = KEEPER_COMMAND_INIT;
+    struct keeper *keeper = NULL;
+    become_nobody();
+    EXPECT(keeper_start(NULL, &keeper, NULL) == COMRADE_OK);
+    command.argv = argv;
+    command.envp = envp;
+    EXPECT(keeper_spawn(keeper, &command, NULL) == COMRADE_OK);
+    struct keeper_event event = take_event(keeper, KEEPER_SPAWN_FAILED);
+    keeper_free(keeper);
+    _exit(event.error_number);
+}
+
+static void a_closed_directory_in_the_path_is_no_closed_command(void **state)
+{
+    (void)state;
+    const char *absent[] = {"no-such-command", NULL};
+    const char *present[] = {"passwd", NULL};
+    if (geteuid() != 0) {
+        skip();
+    }
+    int wait_status = run_process(PLACE_HERE, look_where_it_may_not, absent);
+    assert_int_equal(WEXITSTATUS(wait_status), ENOENT);
+    wait_status = run_process(PLACE_HERE, look_where_it_may_not, present);
+    assert_int_equal(WEXITSTATUS(wait_status), EACCES);
+    assert_nobody_is_left();
 }
 
 static void a_taken_slot_refuses_a_second_child(void **state)
@@ -364,6 +396,22 @@ static void a_child_starts_in_its_directory(void **state)
     finish(keeper);
 }
 
+static comrade_status start_and_free(void *user)
+{
+    (void)user;
+    struct keeper *keeper = NULL;
+    comrade_status status = keeper_start(NULL, &keeper, NULL);
+    keeper_free(keeper);
+    return status;
+}
+
+static void memory_that_runs_out_is_told(void **state)
+{
+    (void)state;
+    for_each_failed_allocation(start_and_free, NULL);
+    assert_nobody_is_left();
+}
+
 static void the_control_group_is_removed(void **state)
 {
     (void)state;
@@ -394,6 +442,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_is_spawned_and_its_exit_code_told),
         cmocka_unit_test(a_command_that_cannot_be_executed_is_told_exactly),
+        cmocka_unit_test(a_closed_directory_in_the_path_is_no_closed_command),
         cmocka_unit_test(a_taken_slot_refuses_a_second_child),
         cmocka_unit_test(the_tree_is_gone_only_after_the_last_descendant),
         cmocka_unit_test(a_signal_reaches_the_group),
@@ -407,6 +456,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_terminal_is_not_passed_as_stdin),
         cmocka_unit_test(closed_standard_streams_do_no_harm),
         cmocka_unit_test(a_child_starts_in_its_directory),
+        cmocka_unit_test(memory_that_runs_out_is_told),
         cmocka_unit_test(the_control_group_is_removed),
     };
     return cmocka_run_group_tests(tests, keeper_fixture_setup, NULL);
