@@ -139,31 +139,32 @@ static const char *user_name(char *buf, size_t size)
     return buf;
 }
 
-static comrade_status operation_call(comrade_client *client, struct operation_options *options,
+static comrade_status operation_call(comrade_client *client, const struct operation_options *asked,
                                      struct call **call, comrade_error *error)
 {
     comrade_cluster *cluster = client->cluster;
+    struct operation_options options = *asked;
     char name[COMRADE_NAME_MAX_BYTES + 1];
     comrade_request_options request = COMRADE_REQUEST_OPTIONS_INIT;
-    if (options->request != NULL) {
-        request = *options->request;
+    if (asked->request != NULL) {
+        request = *asked->request;
     }
     if (request.user == NULL) {
         request.user = user_name(name, sizeof name);
     }
-    options->request = &request;
-    options->host = cluster->host;
-    options->minimums = client->minimums;
-    options->n_minimums = client->n_minimums;
-    options->has_health_check = client->on_health_check != NULL;
-    options->heartbeat_ms = cluster->heartbeat_ms;
-    options->call_timeout_ms = cluster->call_timeout_ms;
-    options->env = cluster->env;
+    options.request = &request;
+    options.host = cluster->host;
+    options.minimums = client->minimums;
+    options.n_minimums = client->n_minimums;
+    options.has_health_check = client->on_health_check != NULL;
+    options.heartbeat_ms = cluster->heartbeat_ms;
+    options.call_timeout_ms = cluster->call_timeout_ms;
+    options.env = cluster->env;
     struct call *made = call_new(CALL_OPERATION, NULL, NULL);
     if (made == NULL) {
         return no_memory(error);
     }
-    comrade_status status = operation_new(options, &made->operation, error);
+    comrade_status status = operation_new(&options, &made->operation, error);
     if (status != COMRADE_OK) {
         call_free(made);
         return status;
