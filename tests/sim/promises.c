@@ -1,0 +1,177 @@
+/*
+ * The promises, as they can be seen from outside: in what is committed, and in what members are
+ * told. Numbers are those of docs/PROMISES.md.
+ */
+#include "sim/world.h"
+
+#include "core/spec.h"
+#include "store/memory/memory.h"
+
+#include <string.h>
+
+static void look(struct world *world, struct snapshot *snapshot)
+{
+    comrade_snapshot_query query = {.scope = COMRADE_SCOPE_ALL, .limit = SIZE_MAX};
+    comrade_snapshot_sink sink = {snapshot_add_record, snapshot_add_role, snapshot};
+    comrade_snapshot_page page;
+    snapshot_init(snapshot);
+    memory_driver.snapshot(world->eye, NULL, &query, NULL, &sink, &page, NULL);
+    snapshot->now_ms = page.now_ms;
+}
+
+static bool kills(const comrade_write *write)
+{
+    return write->n_changes == 1 && write->changes[0].kind == COMRADE_PUT_REQUEST &&
+           write->changes[0].request->kind == COMRADE_REQUEST_KILL;
+}
+
+/* Promise 2, at the moment of the commit: a budgeted kill leaves the minimum. */
+void promises_after_write(struct world *world, const comrade_write *write)
+{
+    if (!kills(write)) {
+        return;
+    }
+    world->counts[WORLD_KILL]++;
+    if (write->expect_revision == COMRADE_ANYTHING) {
+        return; /* unconditional */
+    }
+    struct snapshot snapshot;
+    look(world, &snapshot);
+    int available = 0;
+    for (size_t i = 0; i < snapshot.n_records; i++) {
+        const comrade_record *record = &snapshot.records[i];
+        /* Two deadlines have passed at most since it was decided: 60 s less them, and them. */
+        available += strcmp(record->role, write->role) == 0 && health_is_alive(record) &&
+                             !health_is_requested(record) && record->own.is_available &&
+                             health_is_healthy(record, snapshot.now_ms, VERDICT_NONE)
+                         ? 1
+                         : 0;
+    }
+    int minimum = spec_min_members(snapshot_role(&snapshot, write->role));
+    minimum = minimum == SPEC_UNSET ? 0 : minimum;
+    if (available < minimum) {
+        world_broken(world, 2, "kill of %s left role %s with %d of %d", write->changes[0].id,
+                     write->role, available, minimum);
+    }
+    snapshot_finish(&snapshot);
+}
+
+/* Promise 1: what was asked of a life stays asked, as it was. */
+static void check_requests(struct world *world, const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < WORLD_MEMBERS; i++) {
+        struct witness *witness = &world->witnesses[i];
+        const comrade_record *record = snapshot_find(snapshot, world->inhabitants[i].id);
+        if (record == NULL) {
+            *witness = (struct witness){0};
+            continue;
+        }
+        bool was_asked = witness->kind != COMRADE_REQUEST_NONE &&
+                         witness->request_incarnation == witness->incarnation;
+        if (was_asked && !world->was_replaced && record->own.incarnation == witness->incarnation &&
+            (record->request.kind != witness->kind ||
+             record->request.incarnation != witness->request_incarnation ||
+             record->request.requested_ms != witness->requested_ms)) {
+            world_broken(world, 1, "the request to %s was erased or moved", record->id);
+        }
+        *witness = (struct witness){record->own.incarnation, record->request.kind,
+                                    record->request.incarnation, record->request.requested_ms};
+    }
+}
+
+/* Promise 6: `updated` and `created` are of the store's clock, whatever the hosts' say. */
+static void check_clocks(struct world *world, const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->n_records; i++) {
+        const comrade_record *record = &snapshot->records[i];
+        if (record->updated_ms > snapshot->now_ms || record->own.created_ms > snapshot->now_ms ||
+            record->updated_ms < record->own.created_ms) {
+            world_broken(world, 6, "%s has a time that the store's clock never showed", record->id);
+        }
+    }
+}
+
+void promises_after_step(struct world *world)
+{
+    struct snapshot snapshot;
+    look(world, &snapshot);
+    check_requests(world, &snapshot);
+    check_clocks(world, &snapshot);
+    snapshot_finish(&snapshot);
+    world->was_replaced = false;
+}
+
+/* Promises 3 and 4: once a life, only if it was asked, and gone from the list before. */
+void promises_on_shutdown(struct world *world, struct life *life)
+{
+    if (++life->n_shutdowns > 1) {
+        world_broken(world, 3, "%s was told to shut down twice", life->of->id);
+    }
+    const struct member *core = &life->member->core;
+    struct snapshot snapshot;
+    look(world, &snapshot);
+    const comrade_record *record = snapshot_find(&snapshot, life->of->id);
+    if (core->shutdown.n_records != 1 ||
+        core->shutdown.records[0].request.incarnation != core->incarnation) {
+        world_broken(world, 3, "%s was told of a request for another life", life->of->id);
+    }
+    bool is_patience_over = world->now_ms - core->shutdown_sent_ms >= MEMBER_SHUTDOWN_PATIENCE_MS;
+    if (record != NULL && record->own.incarnation == core->incarnation && record->own.is_alive &&
+        !is_patience_over) {
+        /* A wipe or a backup may have brought the old own part back in between. */
+        if (record->own.sequence >= core->shutdown_sequence) {
+            world_broken(world, 4, "%s was told to shut down while it is listed", life->of->id);
+        }
+    }
+    snapshot_finish(&snapshot);
+}
+
+static void check_whole(struct world *world, const struct snapshot *snapshot,
+                        const struct inhabitant *inhabitant)
+{
+    const comrade_record *record = snapshot_find(snapshot, inhabitant->id);
+    if (record == NULL) {
+        world_broken(world, 5, "%s runs and has no record", inhabitant->id);
+        return;
+    }
+    const struct life *life = inhabitant->life;
+    const struct member *core = &life->member->core;
+    if (record->own.incarnation != core->incarnation || record->own.sequence != core->sequence) {
+        world_broken(world, 5, "%s is not as it says itself", inhabitant->id);
+    }
+    if (!health_is_healthy(record, snapshot->now_ms, VERDICT_NONE)) {
+        world_broken(world, 6, "%s runs and is not healthy", inhabitant->id);
+    }
+    if (health_is_requested(record) && life->n_shutdowns == 0) {
+        world_broken(world, 3, "%s was asked to leave and never told", inhabitant->id);
+    }
+    if (health_is_alive(record) == (life->is_leaving || life->is_zombie)) {
+        world_broken(world, 5, "%s is %slisted", inhabitant->id,
+                     health_is_alive(record) ? "" : "not ");
+    }
+}
+
+void promises_at_end(struct world *world)
+{
+    struct snapshot snapshot;
+    look(world, &snapshot);
+    bool has_members = false;
+    for (size_t i = 0; i < WORLD_MEMBERS; i++) {
+        const struct inhabitant *inhabitant = &world->inhabitants[i];
+        bool is_running =
+            inhabitant->life != NULL && inhabitant->life->member->core.phase == MEMBER_REGISTERED;
+        if (inhabitant->life != NULL && !is_running) {
+            world_broken(world, 5, "%s runs and is not registered", inhabitant->id);
+        }
+        if (is_running) {
+            check_whole(world, &snapshot, inhabitant);
+            has_members |= strcmp(inhabitant->role, "app") == 0;
+        }
+    }
+    int minimum = spec_min_members(snapshot_role(&snapshot, "app"));
+    if (has_members && minimum != world->minimum) {
+        world_broken(world, 5, "the minimum of role app is %d, and was set to %d", minimum,
+                     world->minimum);
+    }
+    snapshot_finish(&snapshot);
+}
