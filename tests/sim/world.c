@@ -13,6 +13,7 @@ enum {
     SETTLE_MS = 60 * 1000,
     HEAL_MS = 5 * 60 * 1000,
     STEPS_MAX = 2000000,
+    RIVAL_MS = 5 * 60 * 1000, /* a late write, a partition, a heartbeat */
 };
 #define STORE_EPOCH_MS INT64_C(1700000000000)
 
@@ -87,6 +88,7 @@ static void end_life(struct life *life)
 {
     comrade_member_free(life->member);
     life->actor->due_ms = life->actor->world->now_ms;
+    life->of->ended_ms = life->actor->world->now_ms;
     if (life->of->life == life) {
         life->of->life = NULL;
     }
@@ -122,6 +124,20 @@ static void refused(struct life *life, const comrade_error *error)
     end_life(life);
 }
 
+/*
+ * Is there, or was there lately, another life of the id? Of two that never saw each other's record
+ * (it was wiped in between) either may come out as the later one.
+ */
+static bool has_rival(const struct life *life)
+{
+    const struct world *world = life->actor->world;
+    bool has_other = false;
+    for (size_t i = 0; i < WORLD_LIVES; i++) {
+        has_other |= &world->lives[i] != life && world->lives[i].of == life->of;
+    }
+    return has_other || (life->of->ended_ms > 0 && world->now_ms - life->of->ended_ms < RIVAL_MS);
+}
+
 static void on_event(void *user, const comrade_event *event)
 {
     struct life *life = user;
@@ -134,7 +150,7 @@ static void on_event(void *user, const comrade_event *event)
         break;
     case COMRADE_EVENT_FENCED:
         world->counts[WORLD_FENCED]++;
-        if (!life->is_doomed) {
+        if (!life->is_doomed && !has_rival(life)) {
             world_broken(world, 5, "%s was fenced by nobody", life->of->id);
         }
         end_life(life);
@@ -405,7 +421,9 @@ static struct actor *choose(struct world *world)
             chosen = actor;
         }
     }
-    world->now_ms = best_ms;
+    if (chosen != NULL) {
+        world->now_ms = best_ms;
+    }
     return chosen;
 }
 
@@ -422,9 +440,13 @@ static void ring(struct world *world)
     }
 }
 
-static void step(struct world *world)
+/* False: nobody is left who has anything to do, ever. */
+static bool step(struct world *world)
 {
     current = choose(world);
+    if (current == NULL) {
+        return false;
+    }
     faulty_apply_late(world, false);
     strike(world);
     do_deeds(world, current);
@@ -435,6 +457,7 @@ static void step(struct world *world)
     }
     ring(world);
     promises_after_step(world);
+    return true;
 }
 
 bool world_run(struct world *world, int64_t duration_ms)
@@ -445,7 +468,9 @@ bool world_run(struct world *world, int64_t duration_ms)
             world_broken(world, 5, "no end of work: %ld steps", n_steps);
             break;
         }
-        step(world);
+        if (!step(world)) {
+            break;
+        }
     }
     return !world->has_promise_failed;
 }
@@ -515,8 +540,9 @@ void world_init(struct world *world, uint64_t seed)
     for (size_t i = 0; i < WORLD_MEMBERS; i++) {
         struct inhabitant *inhabitant = &world->inhabitants[i];
         inhabitant->i_host = (int)(i / WORLD_MEMBERS_A_HOST);
-        snprintf(inhabitant->role, sizeof inhabitant->role, "%s", i % 5 == 4 ? "db" : "app");
-        snprintf(inhabitant->id, sizeof inhabitant->id, "%s-%zu", inhabitant->role, i);
+        const char *role = i % 5 == 4 ? "db" : "app";
+        snprintf(inhabitant->role, sizeof inhabitant->role, "%s", role);
+        snprintf(inhabitant->id, sizeof inhabitant->id, "%s-%zu", role, i);
         begin_life(world, inhabitant, &world->actors[inhabitant->i_host],
                    COMRADE_TAKEOVER_SAME_HOST);
     }

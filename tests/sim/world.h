@@ -84,6 +84,7 @@ struct inhabitant {
     int i_host;
     struct life *life; /* NULL: not running */
     int64_t start_ms;  /* when it is started again */
+    int64_t ended_ms;  /* when a life of it last ended; 0: never */
 };
 
 /* What was committed about one id, for the promises. */
