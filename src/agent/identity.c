@@ -1,0 +1,142 @@
+#include "agent/identity.h"
+
+#include "agent/run_directory.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "core/limits.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_NAME_SIZE (COMRADE_ID_MAX_BYTES + 8)
+
+void identity_host(char host[COMRADE_NAME_MAX_BYTES + 1])
+{
+    char name[256] = "";
+    if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0') {
+        snprintf(name, sizeof name, "localhost");
+    }
+    snprintf(host, COMRADE_NAME_MAX_BYTES + 1, "%.*s", COMRADE_NAME_MAX_BYTES, name);
+    for (char *at = host; *at != '\0'; at++) {
+        if (*at <= ' ' || *at > '~' || *at == '/') {
+            *at = '_';
+        }
+    }
+}
+
+/* FNV-1a with 64 bits: not secret, only apart. */
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    size_t i = 0;
+    do {
+        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+    } while (text[i++] != '\0');
+    return hash;
+}
+
+/* Two ways to write the path of one SQLite file are one store. */
+static void directory_name(const struct identity_options *options, char name[17])
+{
+    const char scheme[] = "sqlite:";
+    char *path = NULL;
+    if (strncmp(options->store, scheme, sizeof scheme - 1) == 0) {
+        path = realpath(options->store + sizeof scheme - 1, NULL);
+    }
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    hash = hash_text(hash, path != NULL ? path : options->store);
+    hash = hash_text(hash, options->name_space != NULL ? options->name_space : "");
+    hash = hash_text(hash, options->kind != NULL ? options->kind : "ComradeServer");
+    snprintf(name, 17, "%016llx", (unsigned long long)hash);
+    free(path);
+}
+
+static comrade_status lock_id(struct identity *identity, pid_t *holder, comrade_error *error)
+{
+    char name[LOCK_NAME_SIZE];
+    snprintf(name, sizeof name, "id-%s", identity->id);
+    return run_lock_take(identity->directory_fd, name, &identity->lock_fd, holder, error);
+}
+
+static comrade_status take_given(const struct identity_options *options, struct identity *identity,
+                                 comrade_error *error)
+{
+    pid_t holder = 0;
+    snprintf(identity->id, sizeof identity->id, "%s", options->id);
+    comrade_status status = lock_id(identity, &holder, error);
+    if (status != COMRADE_IN_USE || options->takes_over) {
+        return status == COMRADE_IN_USE ? COMRADE_OK : status;
+    }
+    char pid[32] = "";
+    if (holder > 0) {
+        snprintf(pid, sizeof pid, ", pid %d", (int)holder);
+    }
+    return comrade_error_set(error, COMRADE_IN_USE,
+                             "the id %s is running on this host%s; stop that one, choose another "
+                             "id, or take it over with --takeover",
+                             options->id, pid);
+}
+
+static comrade_status take_lowest(const struct identity_options *options, struct identity *identity,
+                                  comrade_error *error)
+{
+    for (int number = 1; number <= IDENTITY_LIMIT; number++) {
+        char suffix[16];
+        int suffix_len = snprintf(suffix, sizeof suffix, "-%d", number);
+        int host_len = COMRADE_ID_MAX_BYTES - suffix_len - (int)strlen(options->role) - 1;
+        snprintf(identity->id, sizeof identity->id, "%s-%.*s%s", options->role, host_len,
+                 options->host, suffix);
+        comrade_status status = lock_id(identity, NULL, error);
+        if (status != COMRADE_IN_USE) {
+            return status;
+        }
+    }
+    return comrade_error_set(error, COMRADE_IN_USE,
+                             "%d members of the role %s run on this host; give this one an --id",
+                             IDENTITY_LIMIT, options->role);
+}
+
+comrade_status identity_take(const struct identity_options *options, struct identity *identity,
+                             comrade_error *error)
+{
+    struct identity taken = {.directory_fd = -1, .lock_fd = -1};
+    comrade_status status = limits_check_role(options->role, error);
+    if (status == COMRADE_OK && options->id != NULL) {
+        status = limits_check_id(options->id, error);
+    }
+    if (status != COMRADE_OK) {
+        return status;
+    }
+    char name[17];
+    directory_name(options, name);
+    status = run_directory_open(options->directory, name, &taken.directory_fd, error);
+    if (status == COMRADE_OK) {
+        status = options->id != NULL ? take_given(options, &taken, error)
+                                     : take_lowest(options, &taken, error);
+    }
+    if (status != COMRADE_OK) {
+        identity_release(&taken);
+        return status;
+    }
+    *identity = taken;
+    return COMRADE_OK;
+}
+
+bool identity_lock(struct identity *identity)
+{
+    return identity->lock_fd >= 0 || lock_id(identity, NULL, NULL) == COMRADE_OK;
+}
+
+void identity_release(struct identity *identity)
+{
+    if (identity->lock_fd >= 0) {
+        close(identity->lock_fd);
+        identity->lock_fd = -1;
+    }
+    if (identity->directory_fd >= 0) {
+        close(identity->directory_fd);
+        identity->directory_fd = -1;
+    }
+}
