@@ -56,6 +56,21 @@ int sqlite_run(comrade_store *store, enum statement name, const int64_t *values,
     return result == SQLITE_DONE ? SQLITE_OK : result;
 }
 
+int sqlite_read_number(comrade_store *store, enum statement name, int64_t *number)
+{
+    sqlite3_stmt *statement = sqlite_statement(store, name);
+    if (statement == NULL) {
+        return sqlite3_extended_errcode(store->database);
+    }
+    if (sqlite3_bind_parameter_count(statement) > 0) {
+        sqlite3_bind_int64(statement, 1, store->cluster);
+    }
+    int code = sqlite3_step(statement);
+    *number = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
 void sqlite_roll_back(comrade_store *store)
 {
     if (store->database != NULL && !sqlite3_get_autocommit(store->database)) {
@@ -168,7 +183,7 @@ void sqlite_drop(comrade_store *store)
     sqlite3_close_v2(store->database);
     store->database = NULL;
     store->last_change = -1;
-    sqlite_forget_keys(store);
+    sqlite_forget_heads(store);
 }
 
 /* SQLite says only "unable to open": find out what a person would want to know. */

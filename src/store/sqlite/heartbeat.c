@@ -1,13 +1,14 @@
 /*
- * Heartbeats: one transaction a batch, two look-ups by integer key a member. Which key an id has is
- * remembered from the batch before; the key alone proves nothing, so the incarnation is compared.
+ * Heartbeats: one transaction a batch. The heads that the batch before found are still true if no
+ * change was written since (every write adds one to the change table), and then an update by
+ * integer key a member is all there is to do.
  */
 #include "store/sqlite/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void sqlite_forget_keys(comrade_store *store)
+void sqlite_forget_heads(comrade_store *store)
 {
     for (size_t i = 0; i < store->n_known; i++) {
         free(store->known[i].id);
@@ -15,99 +16,108 @@ void sqlite_forget_keys(comrade_store *store)
     free(store->known);
     store->known = NULL;
     store->n_known = 0;
+    store->known_change = -1;
 }
 
-/* Without memory, or for another batch than the last, keys are looked up each time. */
-static void remember(comrade_store *store, size_t i, size_t n_beats, const char *id, int64_t key)
+/* Makes room for what this batch finds. Without memory everything is looked up each time. */
+static void expect_batch(comrade_store *store, size_t n_beats)
 {
     if (store->n_known != n_beats) {
-        sqlite_forget_keys(store);
+        sqlite_forget_heads(store);
         store->known = calloc(n_beats, sizeof *store->known);
         store->n_known = store->known == NULL ? 0 : n_beats;
     }
-    if (i < store->n_known) {
-        free(store->known[i].id);
-        store->known[i].id = strdup(id);
-        store->known[i].key = key;
-    }
 }
 
-static int find_key(comrade_store *store, const char *id, int64_t *key)
+static int find_heads(comrade_store *store, const char *id, struct known_heads *heads)
 {
-    sqlite3_stmt *find = sqlite_statement(store, STATEMENT_FIND_KEY);
+    sqlite3_stmt *find = sqlite_statement(store, STATEMENT_HEADS);
+    *heads = (struct known_heads){0};
     if (find == NULL) {
         return sqlite3_extended_errcode(store->database);
     }
     sqlite3_bind_int64(find, 1, store->cluster);
     sqlite3_bind_text(find, 2, id, -1, SQLITE_STATIC);
-    int result = sqlite3_step(find);
-    *key = result == SQLITE_ROW ? sqlite3_column_int64(find, 0) : 0;
-    sqlite3_reset(find);
-    return result == SQLITE_ROW || result == SQLITE_DONE ? SQLITE_OK : result;
-}
-
-static int read_heads(comrade_store *store, int64_t key, int64_t *incarnation,
-                      comrade_beat_result *result)
-{
-    sqlite3_stmt *heads = sqlite_statement(store, STATEMENT_HEADS);
-    if (heads == NULL) {
-        return sqlite3_extended_errcode(store->database);
-    }
-    sqlite3_bind_int64(heads, 1, key);
-    int code = sqlite3_step(heads);
-    *incarnation = 0;
+    int code = sqlite3_step(find);
     if (code == SQLITE_ROW) {
-        *incarnation = sqlite3_column_int64(heads, 0);
-        result->own_sequence = sqlite3_column_int64(heads, 1);
-        result->request_revision = sqlite3_column_int64(heads, 2);
+        heads->key = sqlite3_column_int64(find, 0);
+        heads->incarnation = sqlite3_column_int64(find, 1);
+        heads->own_sequence = sqlite3_column_int64(find, 2);
+        heads->request_revision = sqlite3_column_int64(find, 3);
     }
-    sqlite3_reset(heads);
+    sqlite3_reset(find);
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static int beat_one(comrade_store *store, const comrade_beat *beat, size_t i, size_t n_beats,
+static void remember(comrade_store *store, size_t i, const char *id,
+                     const struct known_heads *heads)
+{
+    if (i >= store->n_known) {
+        return;
+    }
+    struct known_heads *known = &store->known[i];
+    bool is_same = known->id != NULL && strcmp(known->id, id) == 0;
+    char *kept = is_same ? known->id : strdup(id);
+    if (!is_same) {
+        free(known->id);
+    }
+    *known = *heads;
+    known->id = kept;
+}
+
+static int touch(comrade_store *store, int64_t key, int64_t now_ms, bool *is_touched)
+{
+    int code = sqlite_run(store, STATEMENT_BEAT, (const int64_t[]){key, now_ms}, 2);
+    *is_touched = code == SQLITE_OK && sqlite3_changes(store->database) == 1;
+    return code;
+}
+
+static comrade_status compare(const struct known_heads *heads, const comrade_beat *beat)
+{
+    return heads->incarnation == beat->incarnation  ? COMRADE_OK
+           : heads->incarnation > beat->incarnation ? COMRADE_FENCED
+                                                    : COMRADE_GONE;
+}
+
+static int beat_one(comrade_store *store, const comrade_beat *beat, size_t i, bool is_known,
                     int64_t now_ms, comrade_beat_result *result)
 {
-    bool is_known = n_beats == store->n_known && store->known[i].id != NULL &&
-                    strcmp(store->known[i].id, beat->id) == 0;
-    int64_t key = is_known ? store->known[i].key : 0;
-    int64_t incarnation = 0;
+    struct known_heads heads = {0};
     int code = SQLITE_OK;
-    if (is_known) {
-        code = read_heads(store, key, &incarnation, result);
+    bool is_touched = false;
+    if (is_known && i < store->n_known && store->known[i].id != NULL &&
+        store->known[i].incarnation == beat->incarnation &&
+        strcmp(store->known[i].id, beat->id) == 0) {
+        heads = store->known[i];
+        code = touch(store, heads.key, now_ms, &is_touched);
     }
-    if (code == SQLITE_OK && incarnation != beat->incarnation) {
-        code = find_key(store, beat->id, &key);
-        if (code == SQLITE_OK) {
-            code = read_heads(store, key, &incarnation, result);
+    if (code == SQLITE_OK && !is_touched) {
+        code = find_heads(store, beat->id, &heads);
+        if (code == SQLITE_OK && compare(&heads, beat) == COMRADE_OK) {
+            code = touch(store, heads.key, now_ms, &is_touched);
         }
+        remember(store, i, beat->id, &heads);
     }
-    if (code != SQLITE_OK) {
-        return code;
+    *result = (comrade_beat_result){.status = compare(&heads, beat)};
+    if (result->status == COMRADE_OK) {
+        result->own_sequence = heads.own_sequence;
+        result->request_revision = heads.request_revision;
     }
-    if (incarnation != beat->incarnation) {
-        *result = (comrade_beat_result){.status = incarnation > beat->incarnation ? COMRADE_FENCED
-                                                                                  : COMRADE_GONE};
-        return SQLITE_OK;
-    }
-    if (!is_known) {
-        remember(store, i, n_beats, beat->id, key);
-    }
-    result->status = COMRADE_OK;
-    return sqlite_run(store, STATEMENT_BEAT, (const int64_t[]){key, now_ms}, 2);
+    return code;
 }
 
-static int read_specs_revision(comrade_store *store, int64_t *revision)
+static int beat_all(comrade_store *store, const comrade_beat *beats, size_t n_beats,
+                    comrade_beat_result *results, int64_t now_ms)
 {
-    sqlite3_stmt *specs = sqlite_statement(store, STATEMENT_SPECS_REVISION);
-    if (specs == NULL) {
-        return sqlite3_extended_errcode(store->database);
+    int64_t last_change = 0;
+    int code = sqlite_read_number(store, STATEMENT_LAST_CHANGE, &last_change);
+    bool is_known = last_change == store->known_change && n_beats == store->n_known;
+    expect_batch(store, n_beats);
+    for (size_t i = 0; i < n_beats && code == SQLITE_OK; i++) {
+        code = beat_one(store, &beats[i], i, is_known, now_ms, &results[i]);
     }
-    sqlite3_bind_int64(specs, 1, store->cluster);
-    int code = sqlite3_step(specs);
-    *revision = code == SQLITE_ROW ? sqlite3_column_int64(specs, 0) : 0;
-    sqlite3_reset(specs);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+    store->known_change = code == SQLITE_OK ? last_change : -1;
+    return code;
 }
 
 /* Losing the last heartbeats in a power cut loses nothing: the processes are gone as well. */
@@ -134,11 +144,11 @@ comrade_status sqlite_heartbeat(comrade_store *store, const comrade_call *call,
     int code = begin(store);
     int64_t now_ms = sqlite_now_ms(store);
     int64_t specs_revision = 0;
-    for (size_t i = 0; i < n_beats && code == SQLITE_OK; i++) {
-        code = beat_one(store, &beats[i], i, n_beats, now_ms, &results[i]);
+    if (code == SQLITE_OK) {
+        code = beat_all(store, beats, n_beats, results, now_ms);
     }
     if (code == SQLITE_OK) {
-        code = read_specs_revision(store, &specs_revision);
+        code = sqlite_read_number(store, STATEMENT_SPECS_REVISION, &specs_revision);
     }
     if (code == SQLITE_OK) {
         code = sqlite_run(store, STATEMENT_COMMIT, NULL, 0);

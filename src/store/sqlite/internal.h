@@ -18,9 +18,10 @@
     X(BEGIN_READ, "BEGIN")                                                                         \
     X(COMMIT, "COMMIT")                                                                            \
     X(ROLLBACK, "ROLLBACK")                                                                        \
-    X(FIND_KEY, "SELECT key FROM member WHERE cluster = ?1 AND id = ?2")                           \
-    X(HEADS, "SELECT incarnation, own_sequence, request_revision FROM heartbeat WHERE key = ?1")   \
+    X(HEADS, "SELECT h.key, h.incarnation, h.own_sequence, h.request_revision FROM member m "      \
+             "JOIN heartbeat h ON h.key = m.key WHERE m.cluster = ?1 AND m.id = ?2")               \
     X(BEAT, "UPDATE heartbeat SET updated = ?2 WHERE key = ?1")                                    \
+    X(LAST_CHANGE, "SELECT max(sequence) FROM change")                                             \
     X(SPECS_REVISION, "SELECT specs_revision FROM cluster WHERE id = ?1")                          \
     X(FIND_ROLE, "SELECT role, revision, spec_version, spec, recent FROM role "                    \
                  "WHERE cluster = ?1 AND role = ?2")                                               \
@@ -80,10 +81,13 @@ enum statement {
         N_STATEMENTS
 };
 
-/* The key of a member that was beaten before, so that its id need not be looked up again. */
-struct known_key {
-    char *id;
+/* What the last heartbeat batch found of a member; true as long as nothing was written since. */
+struct known_heads {
+    char *id; /* NULL: nothing is known */
     int64_t key;
+    int64_t incarnation;
+    int64_t own_sequence;
+    int64_t request_revision;
 };
 
 struct comrade_store {
@@ -101,9 +105,10 @@ struct comrade_store {
     ino_t inode;
     int64_t cluster; /* 0: it has no row yet, and the file cannot be written */
     bool is_read_only;
-    bool is_synchronous;     /* synchronous is FULL now */
-    struct known_key *known; /* parallel to the last heartbeat batch */
+    bool is_synchronous;       /* synchronous is FULL now */
+    struct known_heads *known; /* parallel to the last heartbeat batch */
     size_t n_known;
+    int64_t known_change; /* the last change when they were found; -1: look them up */
 
     char *notify_path;
     int notify_fd;       /* touched after each write */
@@ -123,9 +128,11 @@ comrade_status sqlite_fail(comrade_store *store, int result, const char *what,
 sqlite3_stmt *sqlite_statement(comrade_store *store, enum statement name);
 /* Runs one that returns no row, with integers bound from ?1. Returns a result code. */
 int sqlite_run(comrade_store *store, enum statement name, const int64_t *values, size_t n_values);
+/* The first column of the first row of a statement about the cluster (?1); 0 if there is none. */
+int sqlite_read_number(comrade_store *store, enum statement name, int64_t *number);
 void sqlite_roll_back(comrade_store *store);
 int64_t sqlite_now_ms(const comrade_store *store);
-void sqlite_forget_keys(comrade_store *store);
+void sqlite_forget_heads(comrade_store *store);
 
 /* schema.c: creates or migrates it, and finds the cluster's row. Returns a result code, or says
    itself what is wrong by setting *status. */
