@@ -20,6 +20,8 @@ class Mutant:
 OPERATION = "unit_operation_test"
 CLUSTER = "cluster_cluster_test"
 MEMBER = "unit_member_test"
+SIMULATION = "sim_sim_test"
+PROMISES = "the_promises_hold_after_every_step"
 LIFECYCLE = "unit_lifecycle_test"
 
 MUTANTS = (
@@ -143,6 +145,26 @@ MUTANTS = (
     Mutant("the-namespace-is-ignored", "another namespace is another world",
            "src/cluster/worker.c", ".name_space = cluster->name_space,", '.name_space = "",',
            CLUSTER, "another_namespace_is_another_world"),
+
+    # --- Seen from outside: many members, administrators and faults, checked after every step ---
+    Mutant("a-heartbeat-erases-a-request", "a heartbeat never erases a request", "src/store/memory/memory.c",
+           "            entry->record.updated_ms = summary->now_ms;\n",
+           "            entry->record.updated_ms = summary->now_ms;\n"
+           "            entry->record.request.kind = COMRADE_REQUEST_NONE;\n",
+           SIMULATION, PROMISES),
+    Mutant("the-store-does-not-compare-revisions", "the budget holds, however many act at once",
+           "src/store/memory/memory_data.c",
+           "if (!expects(write->expect_revision, stored == NULL ? 0 : stored->revision)) {",
+           "if (data == NULL) {",
+           SIMULATION, PROMISES),
+    Mutant("the-deleted-stay-away-from-the-list", "the store may lose a running member, and gets it back", "src/core/member.c",
+           "    member->committed_sequence = 0;\n", "",
+           SIMULATION, PROMISES),
+    Mutant("a-dead-life-s-kill-is-obeyed", "a kill never reaches a later life of the same id", "src/core/health.c",
+           "record->request.kind != COMRADE_REQUEST_NONE &&\n"
+           "           record->request.incarnation == record->own.incarnation;",
+           "record->request.kind != COMRADE_REQUEST_NONE;",
+           SIMULATION, PROMISES),
 
     # --- The lifecycle of a process ---
     Mutant("alive-false-after-term", "gone from the list before it is told to stop",
