@@ -7,6 +7,7 @@
  */
 #include "agent/stderr_tail.h"
 
+#include "base/env.h"
 #include "base/error.h"
 
 #include <errno.h>
@@ -178,14 +179,9 @@ comrade_status stderr_tail_new(int out_fd, struct stderr_tail **tail, comrade_er
 
 static struct timespec deadline_in(int64_t wait_ms)
 {
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += (time_t)(wait_ms / 1000);
-    deadline.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_nsec -= 1000000000;
-        deadline.tv_sec++;
-    }
+    int64_t at_ms = env_monotonic_ms(&env_system) + wait_ms;
+    struct timespec deadline = {.tv_sec = (time_t)(at_ms / 1000),
+                                .tv_nsec = (long)(at_ms % 1000) * 1000000};
     return deadline;
 }
 
