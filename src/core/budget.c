@@ -17,8 +17,8 @@ struct budget budget_measure(const struct snapshot *snapshot, const char *role,
             budget.available++;
         }
     }
-    int spec_minimum = spec_min_members(snapshot_role(snapshot, role));
-    budget.minimum = spec_minimum > client_minimum ? spec_minimum : client_minimum;
+    budget.spec_minimum = spec_min_members(snapshot_role(snapshot, role));
+    budget.minimum = budget.spec_minimum > client_minimum ? budget.spec_minimum : client_minimum;
     if (budget.minimum == SPEC_UNSET) {
         budget.minimum = implied_minimum;
         budget.is_implied = true;
@@ -28,5 +28,6 @@ struct budget budget_measure(const struct snapshot *snapshot, const char *role,
 
 bool budget_allows(const struct budget *budget, bool is_victim_available)
 {
-    return budget->available - (is_victim_available ? 1 : 0) >= budget->minimum;
+    return budget->spec_minimum != SPEC_UNREADABLE &&
+           budget->available - (is_victim_available ? 1 : 0) >= budget->minimum;
 }

@@ -10,9 +10,10 @@
 #include "core/snapshot.h"
 
 struct budget {
-    int available;   /* members of the role that count now */
-    int minimum;     /* how many of them must remain */
-    bool is_implied; /* nobody set a minimum; it is the one implied by the call */
+    int available;    /* members of the role that count now */
+    int minimum;      /* how many of them must remain */
+    bool is_implied;  /* nobody set a minimum; it is the one implied by the call */
+    int spec_minimum; /* what the role spec says: a number, SPEC_UNSET or SPEC_UNREADABLE */
 };
 
 /*
@@ -23,7 +24,7 @@ struct budget {
 struct budget budget_measure(const struct snapshot *snapshot, const char *role,
                              const enum verdict *verdicts, int client_minimum, int implied_minimum,
                              int64_t call_timeout_ms);
-/* May a member be taken away, which is now available or is not? */
+/* May a member be taken away, which is now available or is not? Never by an unreadable spec. */
 bool budget_allows(const struct budget *budget, bool is_victim_available);
 
 #endif

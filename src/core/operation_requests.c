@@ -29,9 +29,17 @@ static struct budget measure(struct operation *operation, int implied_minimum)
         &operation->snapshot, operation->role, operation->verdicts,
         client_minimum(operation, operation->role), implied_minimum, operation->call_timeout_ms);
     operation->available = budget.available;
-    operation->spec_min_members =
-        spec_min_members(snapshot_role(&operation->snapshot, operation->role));
+    operation->spec_min_members = budget.spec_minimum;
     return budget;
+}
+
+static enum need end_unreadable(struct operation *operation)
+{
+    comrade_error_set(&operation->error, COMRADE_BROKEN,
+                      "the spec of role \"%s\" cannot be read, so its minimum is not known; set it "
+                      "again: comrade role set ROLE --min N",
+                      operation->role);
+    return operation_end(operation, COMRADE_BROKEN);
 }
 
 static enum need refuse(struct operation *operation, const comrade_record *victim,
@@ -111,6 +119,9 @@ static enum need kill_in_budget(struct operation *operation, const comrade_recor
                                 int implied_minimum)
 {
     struct budget budget = measure(operation, implied_minimum);
+    if (budget.spec_minimum == SPEC_UNREADABLE) {
+        return end_unreadable(operation);
+    }
     if (!budget_allows(&budget, is_available(operation, victim))) {
         return refuse(operation, victim, &budget);
     }
@@ -299,8 +310,9 @@ enum need decide_list(struct operation *operation)
 
 enum need decide_get_role(struct operation *operation)
 {
-    measure(operation, 0);
-    return operation_end(operation, COMRADE_OK);
+    struct budget budget = measure(operation, 0);
+    return budget.spec_minimum == SPEC_UNREADABLE ? end_unreadable(operation)
+                                                  : operation_end(operation, COMRADE_OK);
 }
 
 enum need decide_set_role(struct operation *operation)

@@ -5,16 +5,19 @@
 #include <limits.h>
 #include <string.h>
 
-static json_t *spec_parse(const comrade_role *role)
+static json_t *spec_parse(const comrade_role *role, comrade_error *error)
 {
     const char *text = role == NULL || role->spec == NULL ? "{}" : role->spec;
-    return json_object_parse("role spec", text, strlen(text), NULL);
+    return json_object_parse("role spec", text, strlen(text), error);
 }
 
 int spec_min_members(const comrade_role *role)
 {
     int min_members = SPEC_UNSET;
-    json_t *spec = spec_parse(role);
+    json_t *spec = spec_parse(role, NULL);
+    if (spec == NULL) {
+        return SPEC_UNREADABLE;
+    }
     const json_t *value = json_object_get(spec, "minMembers");
     if (json_is_integer(value)) {
         json_int_t number = json_integer_value(value);
@@ -29,9 +32,13 @@ int spec_min_members(const comrade_role *role)
 char *spec_with_min_members(const comrade_role *role, int min_members)
 {
     char *text = NULL;
-    json_t *spec = spec_parse(role);
-    if (spec == NULL) {
+    comrade_error error = {COMRADE_OK, ""};
+    json_t *spec = spec_parse(role, &error);
+    if (spec == NULL && error.status != COMRADE_NO_MEMORY) {
         spec = json_object(); /* what cannot be read is replaced */
+    }
+    if (spec == NULL) {
+        return NULL;
     }
     if (min_members == SPEC_UNSET) {
         json_object_del(spec, "minMembers");

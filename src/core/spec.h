@@ -7,13 +7,16 @@
 
 #include <comrade/store.h>
 
-enum { SPEC_UNSET = -1 };
+enum { SPEC_UNSET = -1, SPEC_UNREADABLE = -2 };
 
-/* The spec's minMembers, SPEC_UNSET if it says nothing or cannot be read. `role` may be NULL. */
+/*
+ * The spec's minMembers, SPEC_UNSET if it says nothing, SPEC_UNREADABLE if it is no JSON object or
+ * there was no memory to read it: nobody may be asked to leave on that ground. `role` may be NULL.
+ */
 int spec_min_members(const comrade_role *role);
 /*
- * The spec with another minMembers (SPEC_UNSET removes it) and all else as it was. The caller frees
- * the text; NULL when out of memory.
+ * The spec with another minMembers (SPEC_UNSET removes it) and all else as it was; what is no JSON
+ * object is replaced. The caller frees the text; NULL when out of memory.
  */
 char *spec_with_min_members(const comrade_role *role, int min_members);
 /* The version for the next spec: greater than the stored one, and than any of a lost store. */

@@ -235,7 +235,8 @@ static bool fail_one(allocation_scenario scenario, void *user, enum allocation_f
     if (n_leaked != 0) {
         fail_msg("allocation %zu failed (%s): %zu leaked", nth, which, n_leaked);
     }
-    bool is_excused = tracker.is_hit_in_jansson && status == COMRADE_INVALID;
+    bool is_excused =
+        tracker.is_hit_in_jansson && (status == COMRADE_INVALID || status == COMRADE_BROKEN);
     if (is_hit && status != COMRADE_NO_MEMORY && !is_excused) {
         fail_msg("allocation %zu failed (%s): status %s", nth, which, comrade_status_name(status));
     }

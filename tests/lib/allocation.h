@@ -5,8 +5,8 @@
  * or by jansson, come through here (see tests/CMakeLists.txt). A scenario is run again and again
  * with its 1st, 2nd, … allocation failing, once alone and once with all that follow, until it needs
  * no more of them. Each time it must say NO_MEMORY, must not crash, and must have freed what it
- * allocated. (Where jansson is refused memory INVALID will do: it tells some of that as a syntax
- * error, and nobody can know.)
+ * allocated. (Where jansson is refused memory INVALID or BROKEN will do: it tells some of that as a
+ * syntax error, and nobody can know.)
  *
  *   static comrade_status parse_all(void *user)
  *   {

@@ -407,6 +407,26 @@ static void kill_oldest_without_a_role_says_so(void **state)
     assert_null(operation);
 }
 
+static void an_unreadable_spec_refuses_every_budgeted_kill(void **state)
+{
+    (void)state;
+    const comrade_record records[] = {fixture_record("a", 9000), fixture_record("b", 5000)};
+    const enum operation_kind kinds[] = {OPERATION_KILL_OLDEST, OPERATION_GET_ROLE};
+    for (size_t i = 0; i < 2; i++) {
+        struct operation *operation = make(kinds[i], NULL, "app", false);
+        operation_start(operation);
+        assert_int_equal(look(operation, records, 2, 1, "{\"minMembers\":"), NEED_NOTHING);
+        assert_int_equal(operation->status, COMRADE_BROKEN);
+        assert_non_null(strstr(operation->error.message, "comrade role set"));
+        operation_free(operation);
+    }
+    struct operation *operation = make(OPERATION_SET_ROLE, NULL, "app", false);
+    operation_start(operation);
+    assert_int_equal(look(operation, records, 2, 1, "{\"minMembers\":"), NEED_WRITE);
+    assert_string_equal(operation->changes[0].spec, "{\"minMembers\":2}");
+    operation_free(operation);
+}
+
 static void a_spec_keeps_what_it_does_not_know(void **state)
 {
     (void)state;
@@ -442,6 +462,7 @@ int main(void)
         cmocka_unit_test(a_rolling_kill_goes_on_when_the_store_fails_midway),
         cmocka_unit_test(a_rolling_kill_waits_while_the_budget_refuses),
         cmocka_unit_test(kill_oldest_without_a_role_says_so),
+        cmocka_unit_test(an_unreadable_spec_refuses_every_budgeted_kill),
         cmocka_unit_test(a_spec_keeps_what_it_does_not_know),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
