@@ -175,7 +175,7 @@ static void append_options(struct buffer *out, const struct verb *verb, size_t c
 {
     size_t name_columns = option_columns(verb);
     for (size_t g = 0; verb->groups != NULL && verb->groups[g] != NULL; g++) {
-        buffer_append_format(out, "\n%s:\n", verb->groups[g]->title);
+        buffer_append_format(out, "\n%s:\n", help_group_title(verb->groups[g]));
         for (const struct option_row *row = verb->groups[g]->rows; row->name != NULL; row++) {
             append_option(out, row, name_columns, columns);
         }

@@ -38,9 +38,10 @@ struct help_row {
 extern const struct help_row help_exit_codes[], help_variables[], help_store_defaults[];
 extern const char *const help_introduction; /* a paragraph */
 
+const char *help_group_title(const struct option_group *group); /* "Options" if it has none */
 /* "--store URL", "-s, --store URL". */
 void help_option_name(struct buffer *out, const struct option_row *row);
-/* "Whole sentence of the row. Default: 10s. May be repeated." Without its variable. */
+/* "What it does. May be repeated. Default: 10s." Without its variable. */
 void help_option_text(struct buffer *out, const struct option_row *row);
 /* "comrade kill [OPTION...] ID..." */
 void help_usage(struct buffer *out, const struct verb *verb);

@@ -1,6 +1,7 @@
 /* What the reference says of the whole program, and how an option is described in all its forms. */
 #include "cli/help.h"
 
+#include <ctype.h>
 #include <string.h>
 
 const char *const help_introduction =
@@ -51,7 +52,9 @@ void help_option_name(struct buffer *out, const struct option_row *row)
 void help_option_text(struct buffer *out, const struct option_row *row)
 {
     size_t len = strlen(row->help);
-    buffer_append_text(out, row->help);
+    char first = (char)toupper((unsigned char)row->help[0]);
+    buffer_append(out, &first, len > 0 ? 1 : 0);
+    buffer_append_text(out, row->help + (len > 0 ? 1 : 0));
     bool has_more = row->is_required || row->is_repeatable || row->default_text != NULL;
     if (has_more && len > 0 && strchr(".!?", row->help[len - 1]) == NULL) {
         buffer_append_text(out, ".");
@@ -75,4 +78,9 @@ void help_usage(struct buffer *out, const struct verb *verb)
         buffer_append_format(out, " %s%s", strncmp(verb->operands, "--", 2) == 0 ? "" : dashes,
                              verb->operands);
     }
+}
+
+const char *help_group_title(const struct option_group *group)
+{
+    return group->title == NULL ? "Options" : group->title;
 }

@@ -55,7 +55,7 @@ static void markdown_options(struct buffer *out, const struct verb *verb)
             buffer_append_text(out, "\nAnd the [store options](#store-options).\n");
             continue;
         }
-        buffer_append_format(out, "\n| %s | |\n|---|---|\n", verb->groups[g]->title);
+        buffer_append_format(out, "\n| %s | |\n|---|---|\n", help_group_title(verb->groups[g]));
         for (const struct option_row *row = verb->groups[g]->rows; row->name != NULL; row++) {
             markdown_option(out, row);
         }
@@ -201,7 +201,7 @@ static void roff_verb(struct buffer *out, const struct verb *verb)
     append_roff(out, verb->description != NULL ? verb->description : verb->summary);
     buffer_append_text(out, verb->description != NULL ? "\n" : ".\n");
     for (size_t g = 0; verb->groups != NULL && verb->groups[g] != NULL; g++) {
-        buffer_append_format(out, ".SH \"%s\"\n", verb->groups[g]->title);
+        buffer_append_format(out, ".SH \"%s\"\n", help_group_title(verb->groups[g]));
         for (const struct option_row *row = verb->groups[g]->rows; row->name != NULL; row++) {
             roff_option(out, row);
         }
