@@ -74,15 +74,12 @@ static comrade_status url_from_file(const char *path, char **url, comrade_error 
 
 /* --- The default ------------------------------------------------------------------------------ */
 
-/* The folder that the state of this user's programs is kept in. */
-static comrade_status state_folder(struct buffer *path, comrade_error *error)
+comrade_status user_state_folder(struct buffer *path, comrade_error *error)
 {
     const char *state = getenv("XDG_STATE_HOME");
     const char *home = getenv("HOME");
     bool is_done;
-    if (geteuid() == 0) {
-        is_done = buffer_append_text(path, "/var/lib");
-    } else if (state != NULL && state[0] == '/') { /* The XDG rule: others are to be ignored. */
+    if (state != NULL && state[0] == '/') { /* The XDG rule: others are to be ignored. */
         is_done = buffer_append_text(path, state);
     } else if (home != NULL && home[0] == '/') {
         is_done = buffer_append_format(path, "%s/.local/state", home);
@@ -91,11 +88,11 @@ static comrade_status state_folder(struct buffer *path, comrade_error *error)
                                  "no store is named, and HOME is not set, so that there is no "
                                  "default; say --store URL or set COMRADE_STORE");
     }
-    return is_done && buffer_append_text(path, "/comrade") ? COMRADE_OK : out_of_memory(error);
+    return is_done ? COMRADE_OK : out_of_memory(error);
 }
 
 /* Like mkdir -p; what exists stays as it is. */
-static comrade_status make_folders(const char *path, comrade_error *error)
+comrade_status make_folders(const char *path, comrade_error *error)
 {
     char *copy = strdup(path);
     if (copy == NULL) {
@@ -109,8 +106,8 @@ static comrade_status make_folders(const char *path, comrade_error *error)
         }
         if (mkdir(copy, 0700) != 0 && errno != EEXIST) {
             status = comrade_error_set(error, COMRADE_UNAVAILABLE,
-                                       "making the folder %s for the store: %s; name another "
-                                       "store with --store URL or COMRADE_STORE",
+                                       "making the folder %s: %s; name another store "
+                                       "with --store URL or COMRADE_STORE",
                                        copy, strerror(errno));
         }
         if (end != NULL) {
@@ -126,7 +123,16 @@ static comrade_status url_by_default(char **url, comrade_error *error)
     struct buffer path, made;
     buffer_init(&path, PATH_LIMIT_BYTES);
     buffer_init(&made, PATH_LIMIT_BYTES + 32);
-    comrade_status status = state_folder(&path, error);
+    comrade_status status = COMRADE_OK;
+    if (geteuid() == 0) {
+        buffer_append_text(&path, "/var/lib");
+    } else {
+        status = user_state_folder(&path, error);
+    }
+    if (status == COMRADE_OK) {
+        status = buffer_append_text(&path, "/comrade") && !path.is_failed ? COMRADE_OK
+                                                                          : out_of_memory(error);
+    }
     if (status == COMRADE_OK) {
         status = make_folders(buffer_text(&path), error);
     }

@@ -4,11 +4,20 @@
 
 #include "cli/options.h"
 
+#include "base/buffer.h"
+
 /*
  * The URL of the store, with its secrets; the caller frees it. The folder of the embedded default
  * is made if need be. Errors: INVALID (options that contradict each other, a store file that cannot
  * be read), UNAVAILABLE (no folder for the default), NO_MEMORY.
  */
 comrade_status store_place_find(const struct options *options, char **url, comrade_error *error);
+
+/*
+ * Appends $XDG_STATE_HOME, or ~/.local/state where that is not set. INVALID: there is neither.
+ */
+comrade_status user_state_folder(struct buffer *path, comrade_error *error);
+/* Makes a folder and those above it, for their owner alone. Errors: UNAVAILABLE, NO_MEMORY. */
+comrade_status make_folders(const char *path, comrade_error *error);
 
 #endif
