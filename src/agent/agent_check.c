@@ -53,6 +53,9 @@ static comrade_status parse_http(const struct agent *agent, char *copy,
                                  struct check_options *options, comrade_error *error)
 {
     const char scheme[] = "http://";
+    if (copy == NULL) {
+        return comrade_error_set(error, COMRADE_INVALID, "--check-http needs a path or a URL");
+    }
     if (copy[0] == '/') {
         options->path = copy;
         return need_port(agent, "--check-http PATH", &options->port, error);
