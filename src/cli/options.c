@@ -123,7 +123,7 @@ static comrade_status unknown_option(struct parse *parse, const char *name, size
     while (verb_row(verb, n_rows) != NULL) {
         n_rows++;
     }
-    const char **names = calloc(n_rows, sizeof names[0]);
+    const char **names = calloc(n_rows + 1, sizeof names[0]);
     if (names == NULL) {
         return out_of_memory(parse);
     }
@@ -331,7 +331,7 @@ static bool prepare(struct parse *parse)
         n_rows++;
     }
     parse->made.operands_owned = calloc((size_t)parse->argc + 1, sizeof(char *));
-    parse->made.names_owned = calloc(n_rows, sizeof(char *));
+    parse->made.names_owned = calloc(n_rows + 1, sizeof(char *));
     parse->made.operands = parse->made.operands_owned;
     return parse->made.operands_owned != NULL && parse->made.names_owned != NULL;
 }
