@@ -1,9 +1,9 @@
 /*
  * The thread that talks to the store. It works in turns, each of which makes at most one call, in
- * the order of urgency: what members must write (registrations, alive:false), what they must read,
- * heartbeats, role specs, then one step of one operation, then the watches. So a long listing,
- * which comes in pages, never holds up a heartbeat, and everything that gathers while a call is
- * under way goes out together in the next.
+ * the order of urgency: what members must write (registrations, alive:false), heartbeats,
+ * what they must read, role specs, then one step of one operation, then the watches. So a long
+ * listing, which comes in pages, never holds up a heartbeat, and everything that gathers while a
+ * call is under way goes out together in the next.
  */
 #include "cluster/internal.h"
 
@@ -196,8 +196,8 @@ int64_t worker_turn(comrade_cluster *cluster)
     worker_tell_members(cluster, now_ms);
     drain_watch(cluster);
     bool has_called = open_watch(cluster, now_ms) || worker_write_members(cluster, now_ms) ||
-                      worker_read_members(cluster, now_ms) ||
-                      worker_beat_members(cluster, now_ms) || worker_keep_specs(cluster, now_ms) ||
+                      worker_beat_members(cluster, now_ms) ||
+                      worker_read_members(cluster, now_ms) || worker_keep_specs(cluster, now_ms) ||
                       worker_step_operations(cluster, now_ms) ||
                       worker_step_watches(cluster, now_ms);
     if (has_called) {

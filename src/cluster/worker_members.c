@@ -192,18 +192,37 @@ static void retry_later(comrade_cluster *cluster, int64_t now_ms)
     cluster->worker.next_member_ms = now_ms + env_random_between(cluster->env, low_ms, high_ms);
 }
 
-/* The call for these members did not work. A cancelled one has only made way. */
-static void fail_members(comrade_cluster *cluster, comrade_member **members, size_t n_members,
-                         comrade_status status, const comrade_error *error, int64_t now_ms)
+/* The call for these members did not work. False: it was cancelled, and has only made way. */
+static bool tell_failed(comrade_cluster *cluster, comrade_member **members, size_t n_members,
+                        comrade_status status, const comrade_error *error)
 {
     if (status == COMRADE_CANCELED) {
-        return;
+        return false;
     }
     worker_failed(cluster);
     for (size_t i = 0; i < n_members; i++) {
         member_on_failed(&members[i]->core, error);
     }
-    retry_later(cluster, now_ms);
+    return true;
+}
+
+static void fail_members(comrade_cluster *cluster, comrade_member **members, size_t n_members,
+                         comrade_status status, const comrade_error *error, int64_t now_ms)
+{
+    if (tell_failed(cluster, members, n_members, status, error)) {
+        retry_later(cluster, now_ms);
+    }
+}
+
+/* Heartbeats have a time of their own, so that nothing else that fails holds them up. */
+static void fail_beats(comrade_cluster *cluster, comrade_member **members, size_t n_members,
+                       comrade_status status, const comrade_error *error, int64_t now_ms)
+{
+    if (tell_failed(cluster, members, n_members, status, error)) {
+        cluster->worker.next_beat_ms =
+            now_ms +
+            env_random_between(cluster->env, cluster->heartbeat_ms / 10, cluster->heartbeat_ms);
+    }
 }
 
 /* The members that need it, at most `limit`. The caller frees the list; NULL: none, or no memory.
@@ -427,7 +446,7 @@ static comrade_status beat(comrade_cluster *cluster, comrade_member **members, s
     if (status == COMRADE_OK) {
         on_beaten(cluster, members, n, results, &summary, now_ms);
     } else {
-        fail_members(cluster, members, n, status, error, now_ms);
+        fail_beats(cluster, members, n, status, error, now_ms);
     }
     free(beats);
     free(results);
@@ -437,9 +456,7 @@ static comrade_status beat(comrade_cluster *cluster, comrade_member **members, s
 bool worker_beat_members(comrade_cluster *cluster, int64_t now_ms)
 {
     struct worker *worker = &cluster->worker;
-    bool is_due = worker->is_beat_asked ||
-                  (now_ms >= worker->next_beat_ms && now_ms >= worker->next_member_ms);
-    if (!is_due) {
+    if (!worker->is_beat_asked && now_ms < worker->next_beat_ms) {
         return false;
     }
     size_t n;
@@ -520,9 +537,6 @@ int64_t worker_members_due_ms(const comrade_cluster *cluster)
 {
     const struct worker *worker = &cluster->worker;
     int64_t due_ms = worker->next_beat_ms;
-    if (due_ms < worker->next_member_ms) {
-        due_ms = worker->next_member_ms;
-    }
     bool has_need = worker->must_read_specs && worker->specs.n_entries > 0;
     for (size_t i = 0; i < worker->n_members; i++) {
         const struct member *core = &worker->members[i]->core;
