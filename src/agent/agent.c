@@ -89,7 +89,10 @@ static void run_timers(struct agent *agent)
     }
     if (agent->identity.lock_fd < 0 && agent->now_ms >= agent->lock_retry_ms) {
         agent->lock_retry_ms = agent->now_ms + LOCK_RETRY_MS;
-        identity_lock(&agent->identity);
+        if (identity_lock(&agent->identity)) {
+            LOG(LOG_LEVEL_INFO, "locked", LOG_TEXT("id", agent->identity.id),
+                LOG_TEXT("reason", "the agent that it was taken over from has left"));
+        }
     }
     if (agent->kills_orphans) {
         agent_kill_orphans(agent);

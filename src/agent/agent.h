@@ -53,8 +53,9 @@ struct agent_options {
 };
 
 /*
- * Runs the service until it is over, and returns the exit code (see exit_codes.h). Where nothing
- * could be started, `error` says why; otherwise it is untouched, and the log has told everything.
+ * Runs the service until it is over, and returns the exit code (see exit_codes.h). Where the agent
+ * could not begin, that is RUN_EXIT_FAILED or RUN_EXIT_FENCED, and `error` says why; otherwise it
+ * is untouched, and the log has told everything.
  * Call it before there is any thread. It blocks all signals, and leaves them blocked.
  */
 int agent_run(const struct agent_options *options, comrade_error *error);

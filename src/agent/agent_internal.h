@@ -17,7 +17,7 @@ enum {
     TAIL_WAIT_MS = 20,          /* for what the service wrote last */
     LAST_OUTPUT_WAIT_MS = 2000, /* the same, at the end */
     START_CHECK_MS = 100,       /* between checks before it is ready */
-    LOCK_RETRY_MS = 1000
+    LOCK_RETRY_MS = 100
 };
 
 /* Why it leaves: the first reason is the one that the exit code tells. */

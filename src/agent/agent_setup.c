@@ -156,9 +156,6 @@ comrade_status agent_open(struct agent *agent, const struct agent_options *optio
     for (size_t i = 0; i < sizeof steps / sizeof steps[0] && status == COMRADE_OK; i++) {
         status = steps[i](agent, error);
     }
-    if (status == COMRADE_INVALID || status == COMRADE_TOO_LARGE || status == COMRADE_UNSUPPORTED) {
-        agent->spawn_code = RUN_EXIT_USAGE;
-    }
     return status;
 }
 

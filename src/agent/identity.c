@@ -37,20 +37,30 @@ static uint64_t hash_text(uint64_t hash, const char *text)
     return hash;
 }
 
-/* Two ways to write the path of one SQLite file are one store. */
-static void directory_name(const struct identity_options *options, char name[17])
+/* Two ways to write the path of one SQLite file are one store, before and after it is made. */
+static uint64_t hash_store(uint64_t hash, const char *store)
 {
     const char scheme[] = "sqlite:";
-    char *path = NULL;
-    if (strncmp(options->store, scheme, sizeof scheme - 1) == 0) {
-        path = realpath(options->store + sizeof scheme - 1, NULL);
+    if (strncmp(store, scheme, sizeof scheme - 1) != 0) {
+        return hash_text(hash, store);
     }
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    hash = hash_text(hash, path != NULL ? path : options->store);
+    const char *path = store + sizeof scheme - 1;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    char *folder = slash != NULL ? strndup(path, (size_t)(name - path)) : strdup(".");
+    char *resolved = folder != NULL ? realpath(folder, NULL) : NULL;
+    hash = hash_text(hash, resolved != NULL ? resolved : path);
+    free(resolved);
+    free(folder);
+    return hash_text(hash, name);
+}
+
+static void directory_name(const struct identity_options *options, char name[17])
+{
+    uint64_t hash = hash_store(UINT64_C(0xcbf29ce484222325), options->store);
     hash = hash_text(hash, options->name_space != NULL ? options->name_space : "");
     hash = hash_text(hash, options->kind != NULL ? options->kind : "ComradeServer");
     snprintf(name, 17, "%016llx", (unsigned long long)hash);
-    free(path);
 }
 
 static comrade_status lock_id(struct identity *identity, pid_t *holder, comrade_error *error)

@@ -4,6 +4,7 @@
 #include "base/env.h"
 #include "base/text.h"
 
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,7 +88,9 @@ void log_event(enum log_level level, const char *event, const struct log_field *
     }
     line.limit = LINE_MAX_BYTES;
     buffer_append_text(&line, "\n");
-    if (write(STDERR_FILENO, buffer_text(&line), line.len) < 0) {
+    /* A reader that has stopped must not stop us: a pipe that is writable takes a line whole. */
+    struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&writable, 1, 0) == 1 && write(STDERR_FILENO, buffer_text(&line), line.len) < 0) {
         /* Nobody is left to tell. */
     }
     buffer_finish(&line);

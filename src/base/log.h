@@ -27,7 +27,8 @@ struct log_field {
 
 /* Lines below this level are not written. The default is info. Set before threads are started. */
 void log_set_level(enum log_level level);
-/* One write(2) a line, of at most 4 KB; longer ones are cut. A failed write is ignored. */
+/* One write(2) a line, of at most 4 KB; longer ones are cut. A failed write is ignored, and where
+   it would have to wait the line is dropped. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields,
                size_t n_fields);
 

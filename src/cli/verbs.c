@@ -11,6 +11,7 @@
 #include <string.h>
 
 const struct verb *const cli_verbs[] = {
+    &verb_run,
     &verb_shell,
     &verb_help,
     &verb_version,

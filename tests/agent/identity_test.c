@@ -90,6 +90,26 @@ static void another_store_namespace_or_kind_is_another_world(void **state)
     identity_release(&first);
 }
 
+static void two_ways_to_write_one_path_are_one_store(void **state)
+{
+    (void)state;
+    char plain[160], dotted[160], path[128];
+    snprintf(path, sizeof path, "%s/made.db", directory);
+    snprintf(plain, sizeof plain, "sqlite:%s", path);
+    snprintf(dotted, sizeof dotted, "sqlite:%s/./made.db", directory);
+    struct identity_options options = options_new();
+    options.store = plain;
+    struct identity first = take(&options);
+    FILE *file = fopen(path, "w"); /* Being made does not change it. */
+    assert_non_null(file);
+    fclose(file);
+    options.store = dotted;
+    struct identity second = take(&options);
+    assert_string_equal(second.id, "app-web1-2");
+    identity_release(&first);
+    identity_release(&second);
+}
+
 static void an_id_that_runs_on_this_host_is_refused_with_its_pid(void **state)
 {
     (void)state;
@@ -238,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_lowest_free_number_is_taken),
         cmocka_unit_test(another_store_namespace_or_kind_is_another_world),
+        cmocka_unit_test(two_ways_to_write_one_path_are_one_store),
         cmocka_unit_test(an_id_that_runs_on_this_host_is_refused_with_its_pid),
         cmocka_unit_test(an_id_that_no_store_would_take_is_refused_at_once),
         cmocka_unit_test(a_long_role_and_host_still_make_a_valid_id),
