@@ -10,6 +10,8 @@
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
+#include "agent/exit_codes.h"
+#include "agent/port.h"
 #include "agent/readiness.h"
 #include "core/lifecycle.h"
 

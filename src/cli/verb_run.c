@@ -1,8 +1,5 @@
 /* comrade run: options in, struct agent_options out. What they do is src/agent's. */
 #include "agent/agent.h"
-#include "agent/check.h"
-#include "agent/exit_codes.h"
-#include "agent/port.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/cli.h"
@@ -264,8 +261,8 @@ static int read_check(struct cli *cli, const struct options *options, struct age
     if (n_given == 0 && agent->port != 0) {
         agent->check = AGENT_CHECK_TCP;
     }
-    agent->check_interval_ms = options_number(options, "check-interval", CHECK_INTERVAL_DEFAULT_MS);
-    agent->check_timeout_ms = options_number(options, "check-timeout", CHECK_TIMEOUT_DEFAULT_MS);
+    agent->check_interval_ms = options_number(options, "check-interval", 0);
+    agent->check_timeout_ms = options_number(options, "check-timeout", 0);
     return 0;
 }
 

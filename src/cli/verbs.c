@@ -11,11 +11,7 @@
 #include <string.h>
 
 const struct verb *const cli_verbs[] = {
-    &verb_run,
-    &verb_shell,
-    &verb_help,
-    &verb_version,
-    NULL,
+    &verb_run, &verb_shell, &verb_help, &verb_version, NULL,
 };
 
 static int print_help(struct cli *cli, const struct verb *verb)
