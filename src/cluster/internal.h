@@ -249,7 +249,9 @@ void worker_failed(comrade_cluster *cluster);
 bool worker_write_members(comrade_cluster *cluster, int64_t now_ms);
 bool worker_read_members(comrade_cluster *cluster, int64_t now_ms);
 bool worker_beat_members(comrade_cluster *cluster, int64_t now_ms);
-bool worker_keep_specs(comrade_cluster *cluster, int64_t now_ms);
+/* Tells the members that their call did not work, unless it has only made way. */
+void worker_fail_members(comrade_cluster *cluster, comrade_member **members, size_t n_members,
+                         comrade_status status, const comrade_error *error, int64_t now_ms);
 void worker_add_member(comrade_cluster *cluster, comrade_member *member);
 void worker_remove_member(comrade_cluster *cluster, comrade_member *member);
 comrade_member *worker_find_member(comrade_cluster *cluster, const char *id);
@@ -257,6 +259,11 @@ void worker_tell_members(comrade_cluster *cluster, int64_t now_ms);
 int64_t worker_members_due_ms(const comrade_cluster *cluster);
 void worker_on_report(comrade_cluster *cluster, struct call *call);
 void member_free_now(comrade_member *member);
+
+/* --- worker_specs.c: likewise -------------------------------------------------------------------
+ */
+
+bool worker_keep_specs(comrade_cluster *cluster, int64_t now_ms);
 
 /* --- worker_operations.c ------------------------------------------------------------------------
  */

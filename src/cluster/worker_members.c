@@ -12,8 +12,7 @@ enum {
     BEATS_A_CALL = 10000,
     URGENT_RETRY_MIN_MS = 100,
     URGENT_RETRY_MAX_MS = 500,
-    SPECS_EVERY_MS = 60 * 1000, /* where the store does not say when they change */
-    PUSH_PATIENCE_MS = 1000,    /* by then a request must have been announced */
+    PUSH_PATIENCE_MS = 1000, /* by then a request must have been announced */
 };
 
 /* --- Who is here ------------------------------------------------------------------------------ */
@@ -206,7 +205,7 @@ static bool tell_failed(comrade_cluster *cluster, comrade_member **members, size
     return true;
 }
 
-static void fail_members(comrade_cluster *cluster, comrade_member **members, size_t n_members,
+void worker_fail_members(comrade_cluster *cluster, comrade_member **members, size_t n_members,
                          comrade_status status, const comrade_error *error, int64_t now_ms)
 {
     if (tell_failed(cluster, members, n_members, status, error)) {
@@ -320,7 +319,7 @@ bool worker_write_members(comrade_cluster *cluster, int64_t now_ms)
     if (status == COMRADE_OK) {
         on_written(cluster, members, n, &batch, now_ms);
     } else {
-        fail_members(cluster, members, n, status, &error, now_ms);
+        worker_fail_members(cluster, members, n, status, &error, now_ms);
     }
     write_batch_finish(&batch);
     free(members);
@@ -382,7 +381,7 @@ bool worker_read_members(comrade_cluster *cluster, int64_t now_ms)
             on_read(cluster, members[i], &snapshot);
         }
     } else {
-        fail_members(cluster, members, n, status, &error, now_ms);
+        worker_fail_members(cluster, members, n, status, &error, now_ms);
     }
     snapshot_finish(&snapshot);
     free(ids);
@@ -476,60 +475,6 @@ bool worker_beat_members(comrade_cluster *cluster, int64_t now_ms)
         complete_updates(cluster, status, &error);
     }
     free(members);
-    return true;
-}
-
-/* --- Role specs ------------------------------------------------------------------------------- */
-
-static comrade_status restore_specs(comrade_cluster *cluster, const struct snapshot *roles)
-{
-    struct spec_memory *specs = &cluster->worker.specs;
-    comrade_write *writes = calloc(specs->n_entries, sizeof *writes);
-    comrade_change *changes = calloc(specs->n_entries, sizeof *changes);
-    comrade_write_result *results = calloc(specs->n_entries, sizeof *results);
-    comrade_status status = COMRADE_NO_MEMORY;
-    if (writes != NULL && changes != NULL && results != NULL) {
-        size_t n = spec_memory_restore(specs, roles, writes, changes);
-        comrade_call call = worker_call(cluster, false);
-        status =
-            n == 0 ? COMRADE_OK
-                   : cluster->driver->write(cluster->worker.store, &call, writes, n, results, NULL);
-    }
-    free(writes);
-    free(changes);
-    free(results);
-    return status;
-}
-
-bool worker_keep_specs(comrade_cluster *cluster, int64_t now_ms)
-{
-    struct worker *worker = &cluster->worker;
-    if (!worker->must_read_specs || worker->specs.n_entries == 0 ||
-        now_ms < worker->next_member_ms) {
-        return false;
-    }
-    struct snapshot roles;
-    snapshot_init(&roles);
-    comrade_status status = worker_open(cluster, NULL);
-    if (status == COMRADE_OK) {
-        comrade_snapshot_query query = {.scope = COMRADE_SCOPE_ALL, .roles_only = true, .limit = 1};
-        comrade_snapshot_sink sink = {snapshot_add_record, snapshot_add_role, &roles};
-        comrade_snapshot_page page = {0};
-        comrade_call call = worker_call(cluster, true);
-        status =
-            cluster->driver->snapshot(worker->store, &call, &query, &page.next, &sink, &page, NULL);
-    }
-    if (status == COMRADE_OK) {
-        spec_memory_learn(&worker->specs, &roles);
-        status = restore_specs(cluster, &roles);
-    }
-    if (status == COMRADE_OK) {
-        worker->must_read_specs = false;
-        worker->next_specs_ms = now_ms + SPECS_EVERY_MS;
-    } else if (status != COMRADE_CANCELED) {
-        fail_members(cluster, NULL, 0, status, NULL, now_ms);
-    }
-    snapshot_finish(&roles);
     return true;
 }
 
