@@ -219,7 +219,9 @@ static void obey(struct keeper_process *self, const struct keeper_request *reque
     }
 }
 
-/* Takes one request. False when there is none. */
+/* Takes one request. False when the loop has to turn before the next: there is none, or a kill was
+   begun. Where nobody is left to be killed that turn ends it, so that a spawn right behind it, by
+   an agent that has heard TREE_GONE already, finds the way free. */
 static bool hear_agent(struct keeper_process *self)
 {
     struct keeper_request request;
@@ -250,7 +252,7 @@ static bool hear_agent(struct keeper_process *self)
     for (size_t i = 0; i < n_fds; i++) {
         close(fds[i]);
     }
-    return true;
+    return request.kind != KEEPER_REQUEST_KILL_TREE;
 }
 
 /* --- The loop ------------------------------------------------------------------------------ */

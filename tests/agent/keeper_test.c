@@ -192,6 +192,27 @@ static void killing_a_tree_that_is_gone_answers_at_once(void **state)
     finish(keeper);
 }
 
+static void a_spawn_right_behind_the_kill_of_a_gone_tree_works(void **state)
+{
+    (void)state;
+    struct keeper *keeper = start();
+    const char *argv[] = {"true", NULL};
+    struct keeper_command command = KEEPER_COMMAND_INIT;
+    command.argv = argv;
+    for (int i = 0; i < 50; i++) {
+        /* Stopped, the keeper hears both requests in one turn. */
+        assert_int_equal(kill(keeper_pid(keeper), SIGSTOP), 0);
+        assert_int_equal(keeper_kill_tree(keeper, NULL), COMRADE_OK);
+        assert_int_equal(keeper_spawn(keeper, &command, NULL), COMRADE_OK);
+        assert_int_equal(kill(keeper_pid(keeper), SIGCONT), 0);
+        take_event(keeper, KEEPER_TREE_GONE);
+        take_event(keeper, KEEPER_SPAWNED);
+        take_event(keeper, KEEPER_EXITED);
+        take_event(keeper, KEEPER_TREE_GONE);
+    }
+    finish(keeper);
+}
+
 static void a_child_sees_only_the_descriptors_it_is_given(void **state)
 {
     (void)state;
@@ -448,6 +469,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_signal_reaches_the_group),
         cmocka_unit_test(a_signal_reaches_every_descendant),
         cmocka_unit_test(killing_a_tree_that_is_gone_answers_at_once),
+        cmocka_unit_test(a_spawn_right_behind_the_kill_of_a_gone_tree_works),
         cmocka_unit_test(a_child_sees_only_the_descriptors_it_is_given),
         cmocka_unit_test(a_child_finds_passed_descriptors_at_their_targets),
         cmocka_unit_test(wrong_commands_are_refused),
