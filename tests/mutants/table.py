@@ -20,6 +20,7 @@ class Mutant:
 OPERATION = "unit_operation_test"
 CLUSTER = "cluster_cluster_test"
 MEMBER = "unit_member_test"
+SQLITE = "contract_sqlite_test"
 SIMULATION = "sim_sim_test"
 PROMISES = "the_promises_hold_after_every_step"
 LIFECYCLE = "unit_lifecycle_test"
@@ -51,8 +52,9 @@ MUTANTS = (
            "return request_of(operation, victim, true, COMRADE_ANYTHING);",
            OPERATION, "kill_oldest_names_the_revision_it_saw"),
     Mutant("a-client-lowers-the-minimum", "the role spec's minimum holds for everybody",
-           "src/core/budget.c", "spec_minimum > client_minimum ? spec_minimum : client_minimum",
-           "client_minimum != SPEC_UNSET ? client_minimum : spec_minimum",
+           "src/core/budget.c",
+           "budget.spec_minimum > client_minimum ? budget.spec_minimum : client_minimum",
+           "client_minimum != SPEC_UNSET ? client_minimum : budget.spec_minimum",
            OPERATION, "a_client_minimum_can_raise_but_not_lower"),
     Mutant("no-minimum-is-implied", "kill-oldest keeps one where nobody set a minimum",
            "src/core/operation_requests.c", "IMPLIED_MINIMUM = 1", "IMPLIED_MINIMUM = 0",
@@ -145,6 +147,30 @@ MUTANTS = (
     Mutant("the-namespace-is-ignored", "another namespace is another world",
            "src/cluster/worker.c", ".name_space = cluster->name_space,", '.name_space = "",',
            CLUSTER, "another_namespace_is_another_world"),
+
+    # --- The embedded store ---
+    Mutant("sqlite-s-heartbeat-erases-a-request", "a heartbeat never erases a request",
+           "src/store/sqlite/internal.h", "UPDATE heartbeat SET updated = ?2 WHERE key = ?1",
+           "UPDATE heartbeat SET updated = ?2, request_revision = 0 WHERE key = ?1",
+           SQLITE, "a_heartbeat_erases_no_request_and_bumps_no_revision"),
+    Mutant("sqlite-does-not-compare-revisions", "the budget holds, however many act at once",
+           "src/store/sqlite/write.c",
+           "*verdict = expects(write->expect_revision, role->revision) ? COMRADE_OK : COMRADE_CONFLICT;",
+           "*verdict = COMRADE_OK;",
+           SQLITE, "a_write_that_expects_another_revision_is_a_conflict"),
+    Mutant("sqlite-deletes-who-came-back", "a delete needs the heartbeat that was seen",
+           "src/store/sqlite/write.c",
+           "!expects(change->expect_updated_ms, stored->updated_ms)", "stored->updated_ms < 0",
+           SQLITE, "a_delete_needs_the_heartbeat_that_was_seen"),
+    Mutant("sqlite-believes-old-heads", "a heartbeat tells what others wrote in between",
+           "src/store/sqlite/heartbeat.c", "bool is_known = last_change == store->known_change &&",
+           "bool is_known = last_change >= store->known_change &&",
+           SQLITE, "heartbeats_notice_what_others_wrote_in_between"),
+    Mutant("sqlite-fences-nobody", "of two processes with one id the earlier gives way",
+           "src/store/sqlite/heartbeat.c",
+           "heads->incarnation > beat->incarnation ? COMRADE_FENCED",
+           "heads->incarnation > beat->incarnation ? COMRADE_OK",
+           SQLITE, "a_heartbeat_says_gone_or_fenced"),
 
     # --- Seen from outside: many members, administrators and faults, checked after every step ---
     Mutant("a-heartbeat-erases-a-request", "a heartbeat never erases a request", "src/store/memory/memory.c",
