@@ -381,6 +381,11 @@ static void a_heartbeat_erases_no_request_and_bumps_no_revision(void **state)
     assert_int_equal(after.records[0].request.kind, COMRADE_REQUEST_KILL);
     assert_int_equal(after.records[0].request.revision, before.records[0].request.revision);
     assert_int_equal(after.roles[0].revision, before.roles[0].revision);
+    /* Somebody who has not seen it before is told of it by the heads, too. */
+    comrade_store *other = contract_must_open(driver, scene->url, "");
+    assert_int_equal(beat(driver, other, "a", 100, NULL).request_revision,
+                     before.records[0].request.revision);
+    driver->close(other);
     snapshot_finish(&before);
     snapshot_finish(&after);
 }
