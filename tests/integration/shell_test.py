@@ -40,11 +40,15 @@ class Terminal:
     def type(self, keys):
         os.write(self.fd, keys.encode())
 
-    def end(self, keys="\x04"):
-        """Leaves, by Ctrl-D at the prompt; returns the exit code."""
-        self.type(keys)
+    def end(self, keys="\x15\x04"):
+        """Leaves, by Ctrl-D at the prompt; returns the exit code.
+
+        libedit shows the prompt a moment before it takes the terminal over, and a Ctrl-D in between
+        becomes a part of the line: Ctrl-U and Ctrl-D are typed until they are heard.
+        """
         deadline = time.monotonic() + HANG_S
         while time.monotonic() < deadline:
+            self.type(keys)
             if select.select([self.fd], [], [], 0.05)[0]:
                 try:
                     os.read(self.fd, 4096)
