@@ -5,8 +5,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DEPTH_MAX = 64 };
+
+/*
+ * jansson recurses, to a depth that does not fit on the stack of a small thread, when it reads,
+ * writes and frees. What is no JSON is counted somehow, and refused by it.
+ */
+static bool is_too_deep(const char *text, size_t n_bytes)
+{
+    int depth = 0;
+    bool is_in_string = false;
+    for (size_t i = 0; i < n_bytes; i++) {
+        if (is_in_string && text[i] == '\\') {
+            i++;
+        } else if (text[i] == '"') {
+            is_in_string = !is_in_string;
+        } else if (!is_in_string && (text[i] == '{' || text[i] == '[') && ++depth > DEPTH_MAX) {
+            return true;
+        } else if (!is_in_string && (text[i] == '}' || text[i] == ']')) {
+            depth--;
+        }
+    }
+    return false;
+}
+
 json_t *json_object_parse(const char *what, const char *text, size_t n_bytes, comrade_error *error)
 {
+    if (is_too_deep(text, n_bytes)) {
+        comrade_error_set(error, COMRADE_INVALID, "%s is nested deeper than %d levels", what,
+                          DEPTH_MAX);
+        return NULL;
+    }
     json_error_t at;
     json_t *value = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &at);
     if (value == NULL) {

@@ -11,7 +11,8 @@
 
 /*
  * Parses `text` as one JSON object, refusing duplicate keys, embedded NULs and anything behind it.
- * The caller decrefs the result. On failure NULL; the error says where and why, and names `what`.
+ * More than 64 levels are refused. The caller decrefs the result. On failure NULL; the error says
+ * where and why, and names `what`.
  */
 json_t *json_object_parse(const char *what, const char *text, size_t n_bytes, comrade_error *error);
 

@@ -63,11 +63,19 @@ static bool is_dirty(const struct member *member)
     return member->committed_sequence < member->sequence;
 }
 
+void member_end(struct member *member, comrade_status status)
+{
+    if (member->phase != MEMBER_ENDED) {
+        member->phase = MEMBER_ENDED;
+        member->end_status = status;
+    }
+}
+
 void member_stop(struct member *member)
 {
     member->is_stopping = true;
     if (member->phase != MEMBER_REGISTERED || !is_dirty(member)) {
-        member->phase = MEMBER_ENDED;
+        member_end(member, COMRADE_CANCELED);
     }
 }
 
@@ -119,6 +127,13 @@ bool member_needs_beat(const struct member *member)
 
 /* --- Claiming the id -------------------------------------------------------------------------- */
 
+/* Any of the claims since the first whose answer was lost may have been applied, even late. */
+static bool is_open_claim(const struct member *member, const comrade_record *record)
+{
+    return member->open_claim != 0 && record->own.incarnation >= member->open_claim &&
+           record->own.incarnation <= member->incarnation;
+}
+
 static bool is_running_elsewhere(const struct member *member, const comrade_record *record,
                                  int64_t now_ms, bool is_owner_gone)
 {
@@ -128,7 +143,8 @@ static bool is_running_elsewhere(const struct member *member, const comrade_reco
     }
     bool is_same_host = strcmp(record->own.host, member->host) == 0;
     /* An own claim whose answer was lost looks like somebody else's. */
-    bool is_own = is_same_host && member->pid != 0 && record->own.pid == member->pid;
+    bool is_own = is_same_host && record->own.pid == member->pid &&
+                  (member->pid != 0 || is_open_claim(member, record));
     switch (member->takeover) {
     case COMRADE_TAKEOVER_ALWAYS:
         return false;
@@ -150,7 +166,7 @@ static void look(struct member *member, const comrade_record *record, int64_t no
                           member->id, record->role, record->own.host, (long long)record->own.pid,
                           (long long)(now_ms - record->updated_ms));
         member->events |= MEMBER_EVENT_IN_USE;
-        member->phase = MEMBER_ENDED;
+        member_end(member, COMRADE_IN_USE);
         return;
     }
     int64_t stored = record == NULL ? 0 : record->own.incarnation;
@@ -190,7 +206,7 @@ static void obey(struct member *member, const comrade_record *record, int64_t no
 
 static void end_fenced(struct member *member)
 {
-    member->phase = MEMBER_ENDED;
+    member_end(member, COMRADE_FENCED);
     member->events |= MEMBER_EVENT_FENCED;
 }
 
@@ -305,16 +321,35 @@ static void commit(struct member *member, int64_t sequence)
         tell_shutdown(member);
     }
     if (member->is_stopping && !is_dirty(member)) {
-        member->phase = MEMBER_ENDED;
+        member_end(member, COMRADE_CANCELED);
     }
+}
+
+/* Said once, and tried again. */
+static void on_refused(struct member *member, comrade_status status)
+{
+    comrade_error error = {COMRADE_OK, ""};
+    comrade_error_set(&error, status, "the record of \"%s\" was not written: %s", member->id,
+                      comrade_status_text(status));
+    member_on_failed(member, &error);
 }
 
 static void on_claimed(struct member *member, int64_t sequence, const comrade_write_result *result)
 {
-    if (result->status != COMRADE_OK) {
+    switch (result->status) {
+    case COMRADE_OK:
+        break;
+    case COMRADE_CONFLICT:
+    case COMRADE_GONE:
+    case COMRADE_FENCED:
         member->phase = MEMBER_LOOKING; /* somebody was faster: look again */
         return;
+    default:
+        member->phase = MEMBER_LOOKING;
+        on_refused(member, result->status);
+        return;
     }
+    member->open_claim = 0;
     member->created_ms = result->now_ms;
     member->phase = MEMBER_REGISTERED;
     member->is_troubled = false;
@@ -339,11 +374,8 @@ void member_on_written(struct member *member, int64_t sequence, const comrade_wr
     case COMRADE_FENCED:
         end_fenced(member);
         break;
-    default: /* refused by the store: said, and tried again with the next heartbeat */
-        comrade_error_set(&member->error, result->status,
-                          "the record of \"%s\" was not written: %s", member->id,
-                          comrade_status_text(result->status));
-        member_on_failed(member, &member->error);
+    default:
+        on_refused(member, result->status);
         break;
     }
 }
@@ -371,18 +403,19 @@ void member_on_beat(struct member *member, const comrade_beat_result *result)
         return;
     }
     member->must_read |= result->request_revision != member->request_revision;
-    come_back(member);
+    if (!is_dirty(member)) {
+        come_back(member); /* else it is the write that must succeed */
+    }
 }
 
 void member_on_failed(struct member *member, const comrade_error *error)
 {
     if (member->phase == MEMBER_CLAIMING) {
         member->phase = MEMBER_LOOKING; /* the claim may have been applied */
+        member->open_claim = member->open_claim == 0 ? member->incarnation : member->open_claim;
     }
     if (!member->is_troubled && member->phase != MEMBER_ENDED) {
-        if (error != &member->error) {
-            member->error = *error;
-        }
+        member->error = *error;
         member->is_troubled = true;
         member->events |= MEMBER_EVENT_ERROR;
     }
@@ -390,8 +423,8 @@ void member_on_failed(struct member *member, const comrade_error *error)
 
 static int64_t shutdown_due_ms(const struct member *member)
 {
-    bool is_waiting =
-        member->is_asked && !member->has_told_shutdown && member->shutdown_sent_ms != 0;
+    bool is_waiting = member->phase == MEMBER_REGISTERED && member->is_asked &&
+                      !member->has_told_shutdown && member->shutdown_sent_ms != 0;
     return is_waiting ? member->shutdown_sent_ms + MEMBER_SHUTDOWN_PATIENCE_MS : INT64_MAX;
 }
 

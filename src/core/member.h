@@ -53,6 +53,7 @@ struct member {
     bool is_stopping; /* no more heartbeats; ends when everything is written */
     int64_t incarnation;
     int64_t expected_incarnation; /* CLAIMING: what the claim replaces; 0: nothing */
+    int64_t open_claim;           /* the first incarnation claimed whose answer was lost; 0: none */
     int64_t created_ms;
     int64_t sequence;           /* of what it says now */
     int64_t committed_sequence; /* of what the store is known to have */
@@ -70,7 +71,8 @@ struct member {
     struct snapshot shutdown;  /* the one record in which it was read */
 
     unsigned events;
-    comrade_error error; /* of IN_USE and ERROR */
+    comrade_error error;       /* of IN_USE and ERROR */
+    comrade_status end_status; /* ENDED: what becomes of reports that were never written */
 };
 
 struct member_options {
@@ -88,7 +90,10 @@ comrade_status member_init(struct member *member, const struct member_options *o
                            comrade_error *error);
 void member_finish(struct member *member);
 void member_start(struct member *member);
+/* What was reported before is still written; then it is ENDED. */
 void member_stop(struct member *member);
+/* It is ENDED from now on; `status` is what its unwritten reports come to. */
+void member_end(struct member *member, comrade_status status);
 
 /*
  * Takes what the member says of itself. Returns the sequence whose commit means that it is

@@ -377,7 +377,9 @@ enum need operation_on_snapshot(struct operation *operation, comrade_status stat
     if (status != COMRADE_OK) {
         return fail(operation, status, error);
     }
-    if (operation->snapshot.is_torn) {
+    /* A list decides nothing: in a large cluster somebody always comes or goes between two pages.
+     */
+    if (operation->snapshot.is_torn && operation->kind != OPERATION_LIST) {
         return pause_after_conflict(operation);
     }
     if (operation->has_health_check && rows[operation->kind].judges && !operation->is_settling) {
@@ -466,6 +468,23 @@ bool operation_note(struct operation *operation, const comrade_record *record)
     struct operation_noted *last = &noted[operation->n_noted - 1];
     return operation_set_text(&last->id, record->id) &&
            operation_set_text(&last->role, record->role);
+}
+
+static int compare_noted(const void *key, const void *item)
+{
+    const comrade_record *record = key;
+    const struct operation_noted *noted = item;
+    int order = strcmp(record->role, noted->role);
+    return order != 0 ? order : strcmp(record->id, noted->id);
+}
+
+/* They were noted in the order of a snapshot: by role, then id. */
+const struct operation_noted *operation_find_noted(const struct operation *operation,
+                                                   const comrade_record *record)
+{
+    return operation->n_noted == 0 ? NULL
+                                   : bsearch(record, operation->noted, operation->n_noted,
+                                             sizeof *operation->noted, compare_noted);
 }
 
 bool operation_tells(const struct operation *operation, size_t i_record)

@@ -102,8 +102,7 @@ struct operation {
     int n_lost; /* answers lost while settling */
     bool is_settling;
     bool is_finalising;
-    bool is_pausing; /* between two kills of a rolling kill */
-    int n_probes;    /* of clear_stale, how often the store has answered while it waits */
+    int n_probes; /* of clear_stale, how often the store has answered while it waits */
     struct operation_noted *noted;
     size_t n_noted;
     bool has_noted;

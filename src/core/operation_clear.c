@@ -18,22 +18,6 @@ static bool is_clearable(const struct operation *operation, const comrade_record
            !health_is_healthy(record, now_ms, operation_verdict(operation, record));
 }
 
-static int compare_noted(const void *key, const void *item)
-{
-    const comrade_record *record = key;
-    const struct operation_noted *noted = item;
-    int order = strcmp(record->role, noted->role);
-    return order != 0 ? order : strcmp(record->id, noted->id);
-}
-
-/* They were noted in the order of a snapshot: by role, then id. */
-static const struct operation_noted *find_noted(const struct operation *operation,
-                                                const comrade_record *record)
-{
-    return bsearch(record, operation->noted, operation->n_noted, sizeof *operation->noted,
-                   compare_noted);
-}
-
 /* One write a record: a role's records stand or fall alone. */
 static enum need delete_silent(struct operation *operation)
 {
@@ -47,7 +31,7 @@ static enum need delete_silent(struct operation *operation)
     }
     for (size_t i = 0; i < operation->snapshot.n_records; i++) {
         const comrade_record *record = &operation->snapshot.records[i];
-        const struct operation_noted *noted = find_noted(operation, record);
+        const struct operation_noted *noted = operation_find_noted(operation, record);
         if (noted == NULL || noted->updated_ms != record->updated_ms ||
             !is_clearable(operation, record)) {
             continue;

@@ -38,6 +38,9 @@ enum need applied_clear_stale(struct operation *operation, const comrade_write_r
 
 /* Takes down a record's id and role as noted. False when out of memory. */
 bool operation_note(struct operation *operation, const comrade_record *record);
+/* NULL if it was not noted. */
+const struct operation_noted *operation_find_noted(const struct operation *operation,
+                                                   const comrade_record *record);
 bool operation_set_text(char **text, const char *value);
 enum verdict operation_verdict(const struct operation *operation, const comrade_record *record);
 

@@ -146,6 +146,14 @@ static bool find_one(struct operation *operation, const comrade_record **record,
     return false;
 }
 
+/* From here on it is this very one that is meant: an id that begins with its id is another's. */
+static bool settle_on(struct operation *operation, const comrade_record *record)
+{
+    operation->accept_prefix = false;
+    return operation_set_text(&operation->id, record->id) &&
+           operation_set_text(&operation->role, record->role);
+}
+
 enum need decide_kill(struct operation *operation)
 {
     const comrade_record *victim;
@@ -162,16 +170,14 @@ enum need decide_kill(struct operation *operation)
         return operation_end(operation, COMRADE_NOT_FOUND);
     }
     bool is_role_known = operation->ask.scope == COMRADE_SCOPE_ROLE;
-    if (!operation_set_text(&operation->role, victim->role)) {
+    if (!settle_on(operation, victim)) {
         return operation_end_without_memory(operation);
     }
     if (!operation->is_budgeted) {
         return request_of(operation, victim, true, COMRADE_ANYTHING);
     }
     if (!is_role_known) {
-        return operation_set_text(&operation->id, victim->id)
-                   ? operation_look_at_role(operation)
-                   : operation_end_without_memory(operation);
+        return operation_look_at_role(operation);
     }
     return kill_in_budget(operation, victim, 0);
 }
@@ -183,10 +189,12 @@ enum need decide_zombify(struct operation *operation)
     if (!find_one(operation, &record, &need)) {
         return need;
     }
-    if (!health_is_alive(record)) {
+    /* One that is not ready yet would list itself later; one that was asked to leave never will. */
+    if (record->request.zombified_incarnation == record->own.incarnation ||
+        health_is_requested(record)) {
         return end_with(operation, record);
     }
-    if (!operation_set_text(&operation->role, record->role)) {
+    if (!settle_on(operation, record)) {
         return operation_end_without_memory(operation);
     }
     return request_of(operation, record, false, COMRADE_ANYTHING);
@@ -205,13 +213,8 @@ static bool is_candidate(const struct operation *operation, const comrade_record
 
 static bool is_noted(const struct operation *operation, const comrade_record *record)
 {
-    for (size_t i = 0; i < operation->n_noted; i++) {
-        if (operation->noted[i].incarnation == record->own.incarnation &&
-            strcmp(operation->noted[i].id, record->id) == 0) {
-            return true;
-        }
-    }
-    return false;
+    const struct operation_noted *noted = operation_find_noted(operation, record);
+    return noted != NULL && noted->incarnation == record->own.incarnation;
 }
 
 /* Earliest created; where that is equal, the smallest id, so that two callers choose the same. */
