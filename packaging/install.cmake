@@ -10,6 +10,14 @@ install(DIRECTORY include/comrade DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h")
 if(TARGET comrade-program)
   install(TARGETS comrade-program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # The program prints its own pages, so that they cannot say something else than it does.
+  set(pages_folder ${CMAKE_BINARY_DIR}/man1)
+  add_custom_command(OUTPUT ${pages_folder}/comrade.1
+    COMMAND ${CMAKE_SOURCE_DIR}/packaging/man-pages $<TARGET_FILE:comrade-program> ${pages_folder}
+    DEPENDS comrade-program ${CMAKE_SOURCE_DIR}/packaging/man-pages VERBATIM
+    COMMENT "Writing the man pages")
+  add_custom_target(man_pages ALL DEPENDS ${pages_folder}/comrade.1)
+  install(DIRECTORY ${pages_folder} DESTINATION ${CMAKE_INSTALL_MANDIR})
 endif()
 
 # The file finds the prefix from its own place, so that `cmake --install --prefix` and moved trees

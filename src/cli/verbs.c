@@ -8,6 +8,7 @@
 #include "cli/find_verb.h"
 #include "cli/help.h"
 
+#include <locale.h>
 #include <string.h>
 
 const struct verb *const cli_verbs[] = {
@@ -50,6 +51,10 @@ static int run_verb(struct cli *cli, const struct verb *verb, int n_words, char 
         int exit_code = cli_error(cli, &error);
         return exit_code == EXIT_CODE_USAGE && verb->usage_exit_code != 0 ? verb->usage_exit_code
                                                                           : exit_code;
+    }
+    if (!verb->stops_at_operand) {
+        /* The widths of characters, for tables; a supervisor has no use for their 60 KB. */
+        setlocale(LC_CTYPE, "C.UTF-8");
     }
     int exit_code = options.wants_help ? print_help(cli, verb) : verb->run(cli, &options);
     options_finish(&options);
