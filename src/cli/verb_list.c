@@ -73,7 +73,8 @@ static void print_footer(const struct options *options, size_t n_hidden, bool ha
         fputs("* asked to leave: comrade show ID says by whom and why\n", stderr);
     }
     if (n_hidden > 0) {
-        fprintf(stderr, "%zu more %s starting, leaving, gone or zombified: comrade list%s%s --all\n",
+        fprintf(stderr,
+                "%zu more %s starting, leaving, gone or zombified: comrade list%s%s --all\n",
                 n_hidden, n_hidden == 1 ? "is" : "are",
                 options_text(options, "role") == NULL ? "" : " --role ",
                 options_text(options, "role") == NULL ? "" : options_text(options, "role"));
