@@ -1,7 +1,7 @@
 #include "cli/ask.h"
 
 #include "base/env.h"
-#include "base/error.h"
+#include <comrade/store.h>
 
 #include <limits.h>
 #include <poll.h>

@@ -161,13 +161,16 @@ enum need decide_kill(struct operation *operation)
     if (!find_one(operation, &victim, &need)) {
         return need;
     }
-    if (health_is_requested(victim)) {
-        return end_with(operation, victim);
-    }
-    if (victim->own.state == COMRADE_STATE_STOPPED) {
+    bool is_asked = health_is_requested(victim);
+    bool is_own_request =
+        is_asked && strcmp(victim->request.request_id, operation->request_id) == 0;
+    if (victim->own.state == COMRADE_STATE_STOPPED && !is_own_request) {
         comrade_error_set(&operation->error, COMRADE_NOT_FOUND, "member \"%s\" has already left",
                           victim->id);
         return operation_end(operation, COMRADE_NOT_FOUND);
+    }
+    if (is_asked) {
+        return end_with(operation, victim);
     }
     bool is_role_known = operation->ask.scope == COMRADE_SCOPE_ROLE;
     if (!settle_on(operation, victim)) {

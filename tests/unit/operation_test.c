@@ -196,6 +196,20 @@ static void a_second_kill_leaves_the_first_request_as_it_is(void **state)
     operation_free(operation);
 }
 
+static void killing_one_that_has_left_is_an_error(void **state)
+{
+    (void)state;
+    comrade_record record = fixture_record("a", 9000);
+    record.request.kind = COMRADE_REQUEST_KILL;
+    record.request.incarnation = record.own.incarnation;
+    record.own.state = COMRADE_STATE_STOPPED;
+    struct operation *operation = make(OPERATION_KILL, "a", NULL, false);
+    operation_start(operation);
+    assert_int_equal(look(operation, &record, 1, 1, "{}"), NEED_NOTHING);
+    assert_int_equal(operation->status, COMRADE_NOT_FOUND);
+    operation_free(operation);
+}
+
 static void killing_an_unknown_id_is_an_error(void **state)
 {
     (void)state;
@@ -451,6 +465,7 @@ int main(void)
         cmocka_unit_test(a_heartbeat_from_the_future_is_not_fresh),
         cmocka_unit_test(the_budget_trusts_a_heartbeat_two_deadlines_less),
         cmocka_unit_test(a_second_kill_leaves_the_first_request_as_it_is),
+        cmocka_unit_test(killing_one_that_has_left_is_an_error),
         cmocka_unit_test(killing_an_unknown_id_is_an_error),
         cmocka_unit_test(a_budgeted_kill_looks_at_the_whole_role),
         cmocka_unit_test(a_prefix_must_be_unique),

@@ -1,0 +1,115 @@
+#include "cli/gone_wait.h"
+
+#include "base/env.h"
+#include "cli/ask.h"
+#include "cli/duration_text.h"
+#include "cli/member_table.h"
+#include "cli/output.h"
+
+#include <string.h>
+
+enum { SILENT_MS = 60 * 1000 };
+
+static const struct option_row wait_rows[] = {
+    {.name = "wait",
+     .type = OPTION_FLAG,
+     .help = "follow it until it is gone, with a line for each step"},
+    {.name = "wait-timeout",
+     .type = OPTION_DURATION,
+     .argument = "DURATION",
+     .help = "how long --wait waits before it gives up; the member goes on leaving",
+     .default_text = "2m",
+     .low = 1,
+     .high = 24 * 3600 * 1000},
+    {.name = NULL},
+};
+const struct option_group wait_options = {"Waiting", wait_rows};
+
+struct wait {
+    struct cli *cli;
+    const char *id;
+    int64_t incarnation;
+    int64_t started_ms; /* monotonic */
+    char said[32];      /* the state that was printed last */
+    bool is_gone;
+    bool is_silent;
+};
+
+static void say(struct wait *wait, const char *what)
+{
+    char took[DURATION_TEXT_SIZE];
+    duration_text(env_monotonic_ms(&env_system) - wait->started_ms, took);
+    output_text(stdout, wait->id);
+    printf(": %s (%s)\n", what, took);
+    fflush(stdout);
+}
+
+static void on_change(void *user, const comrade_members *members, const comrade_error *error)
+{
+    struct wait *wait = user;
+    if (members == NULL) {
+        fprintf(stderr, "%s; still waiting\n", error->message);
+        return;
+    }
+    const comrade_member_data *member = comrade_members_at(members, 0);
+    if (member == NULL || member->incarnation != wait->incarnation ||
+        member->state == COMRADE_STATE_STOPPED) {
+        wait->is_gone = true;
+        return;
+    }
+    if (member->now_ms - member->updated_ms > SILENT_MS) {
+        wait->is_gone = true;
+        wait->is_silent = true;
+        return;
+    }
+    const char *state = member_state_text(member);
+    if (strcmp(wait->said, state) != 0) {
+        snprintf(wait->said, sizeof wait->said, "%s", state);
+        say(wait, state);
+    }
+}
+
+static int wait_for_one(struct cli *cli, const comrade_member_data *member, int64_t timeout_ms)
+{
+    struct wait wait = {.cli = cli,
+                        .id = member->id,
+                        .incarnation = member->incarnation,
+                        .started_ms = env_monotonic_ms(&env_system)};
+    const comrade_where where = {"id", member->id};
+    comrade_query query = COMRADE_QUERY_INIT;
+    query.role = member->role;
+    query.where = &where;
+    query.n_where = 1;
+    comrade_watch *watch = NULL;
+    comrade_error error;
+    if (comrade_watch_start(cli->client, &query, on_change, &wait, &watch, &error) != COMRADE_OK) {
+        return cli_error(cli, &error);
+    }
+    int64_t deadline_ms = wait.started_ms + timeout_ms;
+    while (!wait.is_gone && env_monotonic_ms(&env_system) < deadline_ms) {
+        cluster_wait(cli->cluster, -1, deadline_ms);
+    }
+    comrade_watch_stop(watch);
+    if (wait.is_gone) {
+        say(&wait, wait.is_silent ? "silent for a minute; it has probably crashed" : "gone");
+        return output_end(cli);
+    }
+    char took[DURATION_TEXT_SIZE];
+    duration_text(timeout_ms, took);
+    return cli_fail(cli, EXIT_CODE_FAILED, "\"%s\" is still there after %s; it was asked to leave",
+                    member->id, took);
+}
+
+int gone_wait(struct cli *cli, const struct options *options, const comrade_members *members)
+{
+    int worst = EXIT_CODE_DONE;
+    if (!options_flag(options, "wait")) {
+        return worst;
+    }
+    int64_t timeout_ms = options_number(options, "wait-timeout", 0);
+    for (size_t i = 0; i < comrade_members_count(members); i++) {
+        int code = wait_for_one(cli, comrade_members_at(members, i), timeout_ms);
+        worst = code > worst ? code : worst;
+    }
+    return worst;
+}

@@ -1,0 +1,17 @@
+/* Waiting until members that were asked to leave are gone, with a line for each step they take. */
+#ifndef CLI_GONE_WAIT_H
+#define CLI_GONE_WAIT_H
+
+#include "cli/cli.h"
+
+/* --wait, --wait-timeout */
+extern const struct option_group wait_options;
+
+/*
+ * Follows each of the members until it has stopped, its record is gone or another life's, or its
+ * heartbeat is older than 60 s. Prints the steps to stdout. Returns the exit code: FAILED if one is
+ * still there after --wait-timeout. Does nothing without --wait.
+ */
+int gone_wait(struct cli *cli, const struct options *options, const comrade_members *members);
+
+#endif

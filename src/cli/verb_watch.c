@@ -1,0 +1,263 @@
+/*
+ * comrade watch: a line whenever a member comes, changes or leaves. The library tells the whole set
+ * each time; what is new in it is found by comparing it with the set before.
+ */
+#include "base/text.h"
+#include "cli/ask.h"
+#include "cli/duration_text.h"
+#include "cli/member_json.h"
+#include "cli/member_query.h"
+#include "cli/member_table.h"
+#include "cli/output.h"
+#include "cli/verbs.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_LIMIT = 256 * 1024 };
+
+static const struct option_row watch_rows[] = {
+    {.name = "json",
+     .type = OPTION_FLAG,
+     .help =
+         "one JSON object a line: \"change\" (came, changed, left), then the member as list has "
+         "it"},
+    {.name = NULL},
+};
+static const struct option_group watch_options = {"Output", watch_rows};
+
+/* A member of the set that was told last. */
+struct kept {
+    char *id;
+    char *seen; /* what people are told of it: state, health, address */
+    char *json; /* without the braces */
+    bool is_still_there;
+};
+
+struct watcher {
+    bool has_json;
+    bool is_lost; /* the store is unreachable, and that was said */
+    bool is_failed;
+    struct kept *kept;
+    size_t n_kept;
+};
+
+static void kept_finish(struct kept *kept)
+{
+    free(kept->id);
+    free(kept->seen);
+    free(kept->json);
+}
+
+static char *seen_text(const comrade_member_data *member)
+{
+    char address[MEMBER_ADDRESS_SIZE];
+    struct buffer text;
+    buffer_init(&text, LINE_LIMIT);
+    member_address(member, address);
+    buffer_append_format(&text, "%s, %s%s%s", member_state_text(member),
+                         strcmp(member_health_text(member), "ok") == 0 ? "healthy" : "unhealthy",
+                         member->is_available ? ", available" : "",
+                         member->request == COMRADE_REQUEST_NONE ? "" : ", asked to leave");
+    buffer_append_format(&text, "%s%s", address[0] == '\0' ? "" : ", ", address);
+    char *taken = buffer_take(&text);
+    buffer_finish(&text);
+    return taken;
+}
+
+static char *json_text(const comrade_member_data *member)
+{
+    struct buffer text;
+    buffer_init(&text, LINE_LIMIT);
+    member_json_append_fields(&text, member);
+    char *taken = buffer_take(&text);
+    buffer_finish(&text);
+    return taken;
+}
+
+static void print_change(struct watcher *watcher, const char *change, const struct kept *kept)
+{
+    if (watcher->has_json) {
+        printf("{\"change\":\"%s\",%s}\n", change, kept->json);
+    } else {
+        struct timespec now;
+        char time_text[MOMENT_TEXT_SIZE];
+        clock_gettime(CLOCK_REALTIME, &now);
+        moment_text_short((int64_t)now.tv_sec * 1000, time_text);
+        printf("%s  %-7s  ", time_text, change);
+        output_text(stdout, kept->id);
+        fputs("  ", stdout);
+        output_text(stdout, kept->seen);
+        fputc('\n', stdout);
+    }
+}
+
+static struct kept *find_kept(struct watcher *watcher, const char *id)
+{
+    for (size_t i = 0; i < watcher->n_kept; i++) {
+        if (strcmp(watcher->kept[i].id, id) == 0) {
+            return &watcher->kept[i];
+        }
+    }
+    return NULL;
+}
+
+static bool add(struct watcher *watcher, struct kept *fresh)
+{
+    struct kept *kept = realloc(watcher->kept, (watcher->n_kept + 1) * sizeof *kept);
+    if (kept == NULL) {
+        return false;
+    }
+    watcher->kept = kept;
+    kept[watcher->n_kept++] = *fresh;
+    return true;
+}
+
+/* What people are not shown (a restart count, a moment) is no news to them. */
+static bool has_changed(const struct watcher *watcher, const struct kept *old,
+                        const struct kept *fresh)
+{
+    return watcher->has_json ? strcmp(old->json, fresh->json) != 0
+                             : strcmp(old->seen, fresh->seen) != 0;
+}
+
+static void take_member(struct watcher *watcher, const comrade_member_data *member)
+{
+    struct kept fresh = {strdup(member->id), seen_text(member), json_text(member), true};
+    struct kept *old = find_kept(watcher, member->id);
+    if (fresh.id == NULL || fresh.seen == NULL || fresh.json == NULL) {
+        watcher->is_failed = true;
+        kept_finish(&fresh);
+    } else if (old == NULL) {
+        print_change(watcher, "came", &fresh);
+        if (!add(watcher, &fresh)) {
+            watcher->is_failed = true;
+            kept_finish(&fresh);
+        }
+    } else {
+        if (has_changed(watcher, old, &fresh)) {
+            print_change(watcher, "changed", &fresh);
+        }
+        kept_finish(old);
+        *old = fresh;
+    }
+}
+
+static void drop_the_gone(struct watcher *watcher)
+{
+    size_t n_kept = 0;
+    for (size_t i = 0; i < watcher->n_kept; i++) {
+        if (watcher->kept[i].is_still_there) {
+            watcher->kept[n_kept++] = watcher->kept[i];
+        } else {
+            print_change(watcher, "left", &watcher->kept[i]);
+            kept_finish(&watcher->kept[i]);
+        }
+    }
+    watcher->n_kept = n_kept;
+}
+
+static void on_change(void *user, const comrade_members *members, const comrade_error *error)
+{
+    struct watcher *watcher = user;
+    if (members == NULL) {
+        watcher->is_lost = true;
+        fprintf(stderr, "%s; the last list stays true until it is back\n", error->message);
+        return;
+    }
+    if (watcher->is_lost) {
+        watcher->is_lost = false;
+        fputs("the store is back\n", stderr);
+    }
+    for (size_t i = 0; i < watcher->n_kept; i++) {
+        watcher->kept[i].is_still_there = false;
+    }
+    for (size_t i = 0; i < comrade_members_count(members); i++) {
+        take_member(watcher, comrade_members_at(members, i));
+    }
+    drop_the_gone(watcher);
+    watcher->is_failed |= fflush(stdout) != 0;
+}
+
+/* Until a signal says to stop, or nobody reads any more. */
+static int follow(struct cli *cli, const comrade_query *query, bool has_json)
+{
+    sigset_t stop_signals;
+    sigset_t before;
+    struct watcher watcher = {.has_json = has_json};
+    comrade_watch *watch = NULL;
+    comrade_error error;
+    sigemptyset(&stop_signals);
+    sigaddset(&stop_signals, SIGINT);
+    sigaddset(&stop_signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stop_signals, &before);
+    int signal_fd = signalfd(-1, &stop_signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    int code = EXIT_CODE_DONE;
+    if (signal_fd < 0) {
+        code = cli_fail(cli, EXIT_CODE_FAILED, "cannot wait for signals: %s", strerror(errno));
+    } else if (comrade_watch_start(cli->client, query, on_change, &watcher, &watch, &error) !=
+               COMRADE_OK) {
+        code = cli_error(cli, &error);
+    }
+    struct signalfd_siginfo signal_info;
+    while (code == EXIT_CODE_DONE && !watcher.is_failed &&
+           (signal_fd < 0 || read(signal_fd, &signal_info, sizeof signal_info) < 0)) {
+        cluster_wait(cli->cluster, signal_fd, INT64_MAX);
+    }
+    if (watcher.is_failed) {
+        code = output_end(cli);
+    }
+    comrade_watch_stop(watch);
+    if (signal_fd >= 0) {
+        close(signal_fd);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    for (size_t i = 0; i < watcher.n_kept; i++) {
+        kept_finish(&watcher.kept[i]);
+    }
+    free(watcher.kept);
+    return code;
+}
+
+static int run(struct cli *cli, const struct options *options)
+{
+    struct member_query query;
+    int code = member_query_init(&query, cli, options);
+    if (code != EXIT_CODE_DONE) {
+        return code;
+    }
+    code = cli_open(cli, options);
+    if (code == EXIT_CODE_DONE) {
+        code = follow(cli, &query.query, options_flag(options, "json"));
+    }
+    member_query_finish(&query);
+    return code;
+}
+
+static const char *const examples[] = {
+    "comrade watch --role app",
+    "a line whenever a member comes, changes or leaves",
+    "comrade watch --role app --alive --healthy --json",
+    "for a program that keeps a list of addresses",
+    NULL,
+};
+static const struct option_group *const groups[] = {&watch_options, &filter_options, &store_options,
+                                                    NULL};
+
+const struct verb verb_watch = {
+    .name = "watch",
+    .summary = "Follow members as they come, change and leave",
+    .description =
+        "Prints those that match, then a line for each change, as soon as the store pushes it.\n"
+        "With filters such as --alive a member \"left\" when it no longer matches. While the "
+        "store\n"
+        "is unreachable the last list stays true; that is said on stderr. Ends on ^C.",
+    .examples = examples,
+    .groups = groups,
+    .run = run,
+};
