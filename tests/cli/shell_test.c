@@ -147,6 +147,16 @@ static void options_are_completed(void **state)
     assert_completions("shell --timeout ", "--st", "");
 }
 
+static void roles_and_ids_are_completed_where_they_belong(void **state)
+{
+    (void)state;
+    assert_completions("run --role ", "a", "api app ");
+    assert_completions("run --role=", "", "api app db ");
+    assert_completions("run -r ", "d", "db ");
+    assert_completions("run --id ", "", "app-a-1 app-a-2 ");
+    assert_completions("run --port ", "a", "");
+}
+
 static void inside_quotes_nothing_is_offered(void **state)
 {
     (void)state;
@@ -180,6 +190,7 @@ int main(void)
         cmocka_unit_test(splitting_survives_each_failed_allocation),
         cmocka_unit_test(verbs_are_completed_also_by_their_original_names),
         cmocka_unit_test(options_are_completed),
+        cmocka_unit_test(roles_and_ids_are_completed_where_they_belong),
         cmocka_unit_test(inside_quotes_nothing_is_offered),
         cmocka_unit_test(completion_survives_each_failed_allocation),
     };

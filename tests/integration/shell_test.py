@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import HANG_S, PROGRAM, clean_environment
+from conftest import HANG_S, PROGRAM, clean_environment, wait_until
 
 PROMPT = "comrade> "
 
@@ -135,6 +135,19 @@ def test_exit_leaves_and_a_shell_in_the_shell_is_refused(terminal):
     assert terminal.end("exit\n") == 0
 
 
+def test_ctrl_c_ends_what_stays_and_not_the_shell(terminal, tmp_path):
+    terminal.wait_for(PROMPT)
+    terminal.type(f"run --role app --drain-delay 0 -- sh -c 'touch {tmp_path}/up; exec sleep 1000'"
+                  "\n")
+    wait_until((tmp_path / "up").exists, "the service runs")
+    terminal.type("\x03")
+    terminal.wait_for(PROMPT)
+    terminal.type("version\n")
+    terminal.wait_for("comrade 1.")
+    terminal.wait_for(PROMPT)
+    assert terminal.end() == 0
+
+
 def script(comrade, text, folder, *arguments):
     path = folder / "script"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -153,6 +166,8 @@ def test_a_script_has_no_prompt_and_the_exit_code_of_its_last_command(comrade, t
     done = script(comrade, "verzion\nexit\nversion\n", tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert script(comrade, "", tmp_path).returncode == 0
+    done = script(comrade, "run --role app --restart never -- sh -c 'exit 7'\n", tmp_path)
+    assert done.returncode == 7
 
 
 def test_a_line_that_is_too_long_is_refused_whole(comrade, tmp_path):
