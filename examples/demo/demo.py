@@ -206,9 +206,9 @@ class Demo:
     def kill_oldest(self):
         oldest = min(self.members(), key=lambda member: (member["created"], member["id"]))
         self.steps.begin("Kill the oldest, from outside")
+        agent = self.agent_of(oldest)  # before it may be gone
         self.show("kill-oldest", "--role", ROLE, "--reason", "demo")
         self.steps.moment("the request is in the store")
-        agent = self.agent_of(oldest)
         agent.is_expected_to_run = False
         self.wait_for("it has left the list of the load generator",
                       lambda: oldest["id"] not in self.load.targets)
