@@ -16,6 +16,8 @@ const struct help_row help_exit_codes[] = {
     {"4", "no such member, or more than one that matches"},
     {"5", "the store cannot be reached, read or written"},
     {"6", "busy: too many others changed the same; try again"},
+    {"others", "'run' ends with the code of its command, and 'check' with those of Nagios plugins: "
+               "see there"},
     {NULL, NULL},
 };
 

@@ -37,14 +37,18 @@ static void markdown_rows(struct buffer *out, const char *title, const char *hea
 
 static void markdown_option(struct buffer *out, const struct option_row *row)
 {
-    struct buffer text;
+    struct buffer name, text;
+    buffer_init(&name, HELP_LIMIT_BYTES);
     buffer_init(&text, HELP_LIMIT_BYTES);
+    help_option_name(&name, row);
     help_option_text(&text, row);
     buffer_append_text(out, "| `");
-    help_option_name(out, row);
+    append_cell(out, buffer_text(&name));
     buffer_append_text(out, "` | ");
     append_cell(out, buffer_text(&text));
     buffer_append_text(out, " |\n");
+    out->is_failed = out->is_failed || name.is_failed || text.is_failed;
+    buffer_finish(&name);
     buffer_finish(&text);
 }
 

@@ -136,6 +136,8 @@ static void verbs_are_completed_also_by_their_original_names(void **state)
     assert_completions(" ", "killOld", "killOldestMember ");
     assert_completions("", "ex", "exit ");
     assert_completions("help ", "vers", "version ");
+    assert_completions("role ", "", "set show ");
+    assert_completions("", "c", "check clear-stale clearStaleMembers cordon ");
     assert_completions("nonsense ", "", "");
 }
 
@@ -155,6 +157,10 @@ static void roles_and_ids_are_completed_where_they_belong(void **state)
     assert_completions("run -r ", "d", "db ");
     assert_completions("run --id ", "", "app-a-1 app-a-2 ");
     assert_completions("run --port ", "a", "");
+    assert_completions("kill ", "", "app-a-1 app-a-2 ");
+    assert_completions("kill app-a-2 ", "app", "app-a-1 app-a-2 ");
+    assert_completions("role show ", "d", "db ");
+    assert_completions("killOldestMember --role ", "d", "db ");
 }
 
 static void inside_quotes_nothing_is_offered(void **state)

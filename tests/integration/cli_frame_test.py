@@ -85,6 +85,39 @@ def test_an_unknown_store_lists_the_known():
     assert "mysql" in done.stderr and "sqlite" in done.stderr and "memory" in done.stderr
 
 
+# What a verb that needs the store needs besides; `check` has exit codes of its own.
+NEEDED = {"show": ["x"], "kill": ["x"], "zombify": ["x"], "kill-oldest": ["--role", "app"],
+          "rolling-kill": ["--role", "app"], "role show": ["app"], "role set": ["app"],
+          "check": ["--role", "app"], "run": ["--role", "app", "--", "true"]}
+
+
+def test_no_verb_shows_the_secret_of_a_store_that_it_cannot_open():
+    tried = 0
+    for verb in verbs():
+        if "--store URL" not in run(*verb.split(), "--help").stdout:
+            continue
+        tried += 1
+        url = f"mysql://u:{SECRET}@host/db"
+        done = run(*verb.split(), "--store", url, *NEEDED.get(verb, []))
+        assert done.returncode in ((3,) if verb == "check" else (2, 5)), (verb, done)
+        assert SECRET not in done.stdout + done.stderr, verb
+    assert tried >= 10
+
+
+def test_an_unknown_member_is_exit_code_4(comrade):
+    for verb in ("show", "kill", "zombify"):
+        done = comrade(verb, "nobody")
+        assert done.returncode == 4 and "nobody" in done.stderr, verb
+
+
+def test_two_words_that_belong_together():
+    assert "'role show' or 'role set'" in run("role").stderr
+    done = run("role", "shwo", "app")
+    assert done.returncode == 2 and "did you mean 'role show'" in done.stderr
+    done = run("role", "--help")
+    assert done.returncode == 0 and done.stdout.count("Usage: comrade role ") == 2
+
+
 @pytest.mark.parametrize("url", ["nonsense", ":", "://", "sq lite:x", "sqlite"])
 def test_what_is_no_url_is_wrong_usage(url):
     done = run("shell", "--store", url)

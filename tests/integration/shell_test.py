@@ -18,7 +18,7 @@ class Terminal:
 
     def __init__(self, folder, *arguments):
         self.screen = ""
-        environment = clean_environment(COMRADE_STORE=f"sqlite:{folder}/c.db", TERM="xterm",
+        environment = clean_environment(COMRADE_STORE=f"sqlite:{folder}/comrade.db", TERM="xterm",
                                         XDG_STATE_HOME=f"{folder}/state", LC_ALL="C.UTF-8")
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -145,6 +145,23 @@ def test_ctrl_c_ends_what_stays_and_not_the_shell(terminal, tmp_path):
     terminal.type("version\n")
     terminal.wait_for("comrade 1.")
     terminal.wait_for(PROMPT)
+    assert terminal.end() == 0
+
+
+def test_a_member_is_found_with_tab_and_killed_by_the_original_name(comrade, terminal):
+    service = comrade.start("run", "--role", "apple", "--id", "pear-1", "--drain-delay", "0",
+                            "--", "sleep", "1000")
+    spare = comrade.start("run", "--role", "apple", "--id", "quince-1", "--drain-delay", "0",
+                          "--min-healthy-time", "0", "--", "sleep", "1000")
+    wait_until(lambda: len([m for m in comrade.list() if m["alive"]]) == 2, "both are listed")
+    terminal.wait_for(PROMPT)
+    terminal.type("kill --force pe\t\n")
+    terminal.wait_for(PROMPT)
+    assert service.wait(HANG_S) == 90
+    terminal.type("killOldestMember --role app\t\n")
+    terminal.wait_for("minimum")
+    terminal.wait_for(PROMPT)
+    assert spare.poll() is None
     assert terminal.end() == 0
 
 
