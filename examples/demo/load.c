@@ -57,6 +57,8 @@ struct load {
     size_t n_connections;
     size_t rate; /* requests a second */
     uint64_t n_begun;
+    uint64_t n_slow;  /* of them, those that take 2 s */
+    uint64_t n_quick; /* and the others */
     double n_due;
     struct counts counts;
     int64_t report_at_ms;
@@ -204,11 +206,15 @@ static void watch_connection(const struct load *load, struct connection *connect
     epoll_ctl(load->epoll_fd, EPOLL_CTL_MOD, connection->fd, &event);
 }
 
-/* Members in turn; every second request on a kept connection; one in twenty takes 2 s. */
+/*
+ * Members in turn; every second request on a kept connection; one in twenty takes 2 s. The slow
+ * ones have turns of their own, so that each member has some under way at any moment.
+ */
 static void begin_request(struct load *load)
 {
-    uint64_t n = load->n_begun++;
-    const char *what = n % SLOW_ONE_IN == n / SLOW_ONE_IN % SLOW_ONE_IN ? "/slow" : "/";
+    bool is_slow = load->n_begun++ % SLOW_ONE_IN == 0;
+    uint64_t n = is_slow ? load->n_slow++ : load->n_quick++;
+    const char *what = is_slow ? "/slow" : "/";
     if (load->n_targets == 0) {
         count_failure(load, "", what, "nobody is listed");
         return;
