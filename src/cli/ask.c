@@ -1,7 +1,7 @@
 #include "cli/ask.h"
 
 #include "base/env.h"
-#include <comrade/store.h>
+#include "base/error.h"
 
 #include <limits.h>
 #include <poll.h>

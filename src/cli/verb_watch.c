@@ -2,6 +2,7 @@
  * comrade watch: a line whenever a member comes, changes or leaves. The library tells the whole set
  * each time; what is new in it is found by comparing it with the set before.
  */
+#include "base/env.h"
 #include "base/text.h"
 #include "cli/ask.h"
 #include "cli/duration_text.h"
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LINE_LIMIT = 256 * 1024 };
@@ -85,10 +85,8 @@ static void print_change(struct watcher *watcher, const char *change, const stru
     if (watcher->has_json) {
         printf("{\"change\":\"%s\",%s}\n", change, kept->json);
     } else {
-        struct timespec now;
         char time_text[MOMENT_TEXT_SIZE];
-        clock_gettime(CLOCK_REALTIME, &now);
-        moment_text_short((int64_t)now.tv_sec * 1000, time_text);
+        moment_text_short(env_wall_ms(&env_system), time_text);
         printf("%s  %-7s  ", time_text, change);
         output_text(stdout, kept->id);
         fputs("  ", stdout);
