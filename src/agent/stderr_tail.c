@@ -193,10 +193,14 @@ void stderr_tail_free(struct stderr_tail *tail, int64_t wait_ms)
     close(tail->write_fd);
     tail->write_fd = -1;
     struct timespec deadline = deadline_in(wait_ms);
-    if (pthread_clockjoin_np(tail->thread, NULL, CLOCK_MONOTONIC, &deadline) != 0) {
-        pthread_cancel(tail->thread);
-        pthread_join(tail->thread, NULL);
+    pthread_mutex_lock(&tail->lock);
+    while (!tail->is_ended && pthread_cond_timedwait(&tail->changed, &tail->lock, &deadline) == 0) {
     }
+    if (!tail->is_ended) {
+        pthread_cancel(tail->thread);
+    }
+    pthread_mutex_unlock(&tail->lock);
+    pthread_join(tail->thread, NULL);
     tail_release(tail);
 }
 
