@@ -50,4 +50,5 @@ foreach(section 1 3 5 7)
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 endforeach()
 file(GLOB documents CONFIGURE_DEPENDS README.md docs/*.md)
+list(FILTER documents EXCLUDE REGEX "/docs/README\\.md$") # it is for those who write them
 install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
