@@ -81,7 +81,7 @@ bool metadata_scan(const char *json, const char *key, struct text_slice *value)
         if (at == NULL) {
             return false;
         }
-        if (name.len == key_len && memcmp(name.start, key, key_len) == 0) {
+        if (name.start != NULL && name.len == key_len && memcmp(name.start, key, key_len) == 0) {
             *value = found;
             return found.start != NULL;
         }

@@ -172,8 +172,8 @@ static void print_cell(const struct table *table, FILE *out, size_t i_column, co
 
 bool table_print(const struct table *table, FILE *out)
 {
-    if (table->is_failed) {
-        return false;
+    if (table->is_failed || table->n_columns == 0) {
+        return !table->is_failed;
     }
     bool has_colours = terminal_has_colours(out);
     const char *plain = terminal_plain(has_colours);

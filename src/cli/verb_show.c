@@ -206,6 +206,7 @@ static int find(struct cli *cli, const comrade_members *members, const char *tex
         }
     }
     if (n_found > 1) {
+        *found = NULL;
         return cli_fail(cli, EXIT_CODE_NOT_FOUND,
                         "\"%s\" fits %zu members; 'comrade list --all' shows them", text, n_found);
     }
@@ -231,9 +232,9 @@ static int run(struct cli *cli, const struct options *options)
         return cli_error(cli, &error);
     }
     code = find(cli, members, options->operands[0], &member);
-    if (code == EXIT_CODE_DONE && options_flag(options, "json")) {
+    if (member != NULL && options_flag(options, "json")) {
         code = output_member(stdout, member, true) ? output_end(cli) : EXIT_CODE_FAILED;
-    } else if (code == EXIT_CODE_DONE) {
+    } else if (member != NULL) {
         print_people(member);
         code = output_end(cli);
     }

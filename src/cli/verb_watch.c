@@ -141,8 +141,9 @@ static void take_member(struct watcher *watcher, const comrade_member_data *memb
         if (has_changed(watcher, old, &fresh)) {
             print_change(watcher, "changed", &fresh);
         }
-        kept_finish(old);
+        struct kept replaced = *old;
         *old = fresh;
+        kept_finish(&replaced);
     }
 }
 

@@ -37,7 +37,8 @@ static bool reserve(void **items, size_t n_items, size_t *capacity, size_t item_
 static bool copy_texts(struct arena *arena, const char **texts[], size_t n_texts)
 {
     for (size_t i = 0; i < n_texts; i++) {
-        *texts[i] = arena_copy_text(arena, *texts[i] == NULL ? "" : *texts[i]);
+        bool is_empty = *texts[i] == NULL || (*texts[i])[0] == '\0'; /* as most are */
+        *texts[i] = is_empty ? "" : arena_copy_text(arena, *texts[i]);
         if (*texts[i] == NULL) {
             return false;
         }
