@@ -31,27 +31,31 @@ static const struct option_row watch_rows[] = {
 };
 static const struct option_group watch_options = {"Output", watch_rows};
 
-/* A member of the set that was told last. */
+/* A member of a set, as what can be told of it. */
 struct kept {
+    char *role;
     char *id;
-    char *seen; /* what people are told of it: state, health, address */
+    char *seen; /* for people: state, health, address */
     char *json; /* without the braces */
-    bool is_still_there;
 };
 
 struct watcher {
     bool has_json;
     bool is_lost; /* the store is unreachable, and that was said */
     bool is_failed;
-    struct kept *kept;
+    struct kept *kept; /* the set that was told last, sorted by role and id */
     size_t n_kept;
 };
 
-static void kept_finish(struct kept *kept)
+static void free_set(struct kept *set, size_t n)
 {
-    free(kept->id);
-    free(kept->seen);
-    free(kept->json);
+    for (size_t i = 0; set != NULL && i < n; i++) {
+        free(set[i].role);
+        free(set[i].id);
+        free(set[i].seen);
+        free(set[i].json);
+    }
+    free(set);
 }
 
 static char *seen_text(const comrade_member_data *member)
@@ -95,25 +99,21 @@ static void print_change(struct watcher *watcher, const char *change, const stru
     }
 }
 
-static struct kept *find_kept(struct watcher *watcher, const char *id)
+/* NULL when out of memory. */
+static struct kept *new_set(const comrade_members *members, size_t n)
 {
-    for (size_t i = 0; i < watcher->n_kept; i++) {
-        if (strcmp(watcher->kept[i].id, id) == 0) {
-            return &watcher->kept[i];
+    struct kept *set = calloc(n + 1, sizeof *set);
+    for (size_t i = 0; set != NULL && i < n; i++) {
+        const comrade_member_data *member = comrade_members_at(members, i);
+        set[i] = (struct kept){strdup(member->role), strdup(member->id), seen_text(member),
+                               json_text(member)};
+        if (set[i].role == NULL || set[i].id == NULL || set[i].seen == NULL ||
+            set[i].json == NULL) {
+            free_set(set, n);
+            return NULL;
         }
     }
-    return NULL;
-}
-
-static bool add(struct watcher *watcher, struct kept *fresh)
-{
-    struct kept *kept = realloc(watcher->kept, (watcher->n_kept + 1) * sizeof *kept);
-    if (kept == NULL) {
-        return false;
-    }
-    watcher->kept = kept;
-    kept[watcher->n_kept++] = *fresh;
-    return true;
+    return set;
 }
 
 /* What people are not shown (a restart count, a moment) is no news to them. */
@@ -124,41 +124,30 @@ static bool has_changed(const struct watcher *watcher, const struct kept *old,
                              : strcmp(old->seen, fresh->seen) != 0;
 }
 
-static void take_member(struct watcher *watcher, const comrade_member_data *member)
+static int compare(const struct kept *a, const struct kept *b)
 {
-    struct kept fresh = {strdup(member->id), seen_text(member), json_text(member), true};
-    struct kept *old = find_kept(watcher, member->id);
-    if (fresh.id == NULL || fresh.seen == NULL || fresh.json == NULL) {
-        watcher->is_failed = true;
-        kept_finish(&fresh);
-    } else if (old == NULL) {
-        print_change(watcher, "came", &fresh);
-        if (!add(watcher, &fresh)) {
-            watcher->is_failed = true;
-            kept_finish(&fresh);
-        }
-    } else {
-        if (has_changed(watcher, old, &fresh)) {
-            print_change(watcher, "changed", &fresh);
-        }
-        struct kept replaced = *old;
-        *old = fresh;
-        kept_finish(&replaced);
-    }
+    int order = strcmp(a->role, b->role);
+    return order != 0 ? order : strcmp(a->id, b->id);
 }
 
-static void drop_the_gone(struct watcher *watcher)
+/* Walks the old and the new set side by side: both are sorted. */
+static void tell_changes(struct watcher *watcher, const struct kept *fresh, size_t n_fresh)
 {
-    size_t n_kept = 0;
-    for (size_t i = 0; i < watcher->n_kept; i++) {
-        if (watcher->kept[i].is_still_there) {
-            watcher->kept[n_kept++] = watcher->kept[i];
-        } else {
-            print_change(watcher, "left", &watcher->kept[i]);
-            kept_finish(&watcher->kept[i]);
+    const struct kept *old = watcher->kept;
+    const struct kept *old_end = old + watcher->n_kept;
+    const struct kept *fresh_end = fresh + n_fresh;
+    while (old < old_end || fresh < fresh_end) {
+        int order = old == old_end ? 1 : fresh == fresh_end ? -1 : compare(old, fresh);
+        if (order < 0) {
+            print_change(watcher, "left", old);
+        } else if (order > 0) {
+            print_change(watcher, "came", fresh);
+        } else if (has_changed(watcher, old, fresh)) {
+            print_change(watcher, "changed", fresh);
         }
+        old += order <= 0 ? 1 : 0;
+        fresh += order >= 0 ? 1 : 0;
     }
-    watcher->n_kept = n_kept;
 }
 
 static void on_change(void *user, const comrade_members *members, const comrade_error *error)
@@ -173,13 +162,16 @@ static void on_change(void *user, const comrade_members *members, const comrade_
         watcher->is_lost = false;
         fputs("the store is back\n", stderr);
     }
-    for (size_t i = 0; i < watcher->n_kept; i++) {
-        watcher->kept[i].is_still_there = false;
+    size_t n = comrade_members_count(members);
+    struct kept *fresh = new_set(members, n);
+    if (fresh == NULL) {
+        watcher->is_failed = true;
+        return;
     }
-    for (size_t i = 0; i < comrade_members_count(members); i++) {
-        take_member(watcher, comrade_members_at(members, i));
-    }
-    drop_the_gone(watcher);
+    tell_changes(watcher, fresh, n);
+    free_set(watcher->kept, watcher->n_kept);
+    watcher->kept = fresh;
+    watcher->n_kept = n;
     watcher->is_failed |= fflush(stdout) != 0;
 }
 
@@ -216,10 +208,7 @@ static int follow(struct cli *cli, const comrade_query *query, bool has_json)
         close(signal_fd);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
-    for (size_t i = 0; i < watcher.n_kept; i++) {
-        kept_finish(&watcher.kept[i]);
-    }
-    free(watcher.kept);
+    free_set(watcher.kept, watcher.n_kept);
     return code;
 }
 
