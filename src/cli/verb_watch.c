@@ -133,20 +133,21 @@ static int compare(const struct kept *a, const struct kept *b)
 /* Walks the old and the new set side by side: both are sorted. */
 static void tell_changes(struct watcher *watcher, const struct kept *fresh, size_t n_fresh)
 {
-    const struct kept *old = watcher->kept;
-    const struct kept *old_end = old + watcher->n_kept;
-    const struct kept *fresh_end = fresh + n_fresh;
-    while (old < old_end || fresh < fresh_end) {
-        int order = old == old_end ? 1 : fresh == fresh_end ? -1 : compare(old, fresh);
+    size_t i = 0;
+    size_t j = 0;
+    while (i < watcher->n_kept || j < n_fresh) {
+        int order = i == watcher->n_kept ? 1
+                    : j == n_fresh       ? -1
+                                         : compare(&watcher->kept[i], &fresh[j]);
         if (order < 0) {
-            print_change(watcher, "left", old);
+            print_change(watcher, "left", &watcher->kept[i]);
         } else if (order > 0) {
-            print_change(watcher, "came", fresh);
-        } else if (has_changed(watcher, old, fresh)) {
-            print_change(watcher, "changed", fresh);
+            print_change(watcher, "came", &fresh[j]);
+        } else if (has_changed(watcher, &watcher->kept[i], &fresh[j])) {
+            print_change(watcher, "changed", &fresh[j]);
         }
-        old += order <= 0 ? 1 : 0;
-        fresh += order >= 0 ? 1 : 0;
+        i += order <= 0 ? 1 : 0;
+        j += order >= 0 ? 1 : 0;
     }
 }
 
