@@ -56,18 +56,54 @@ int sqlite_run(comrade_store *store, enum statement name, const int64_t *values,
     return result == SQLITE_DONE ? SQLITE_OK : result;
 }
 
-int sqlite_read_number(comrade_store *store, enum statement name, int64_t *number)
+static int check_cluster(comrade_store *store, int64_t *specs_revision)
 {
-    sqlite3_stmt *statement = sqlite_statement(store, name);
-    if (statement == NULL) {
+    sqlite3_stmt *find = sqlite_statement(store, STATEMENT_FIND_CLUSTER);
+    if (find == NULL) {
         return sqlite3_extended_errcode(store->database);
     }
-    if (sqlite3_bind_parameter_count(statement) > 0) {
-        sqlite3_bind_int64(statement, 1, store->cluster);
+    sqlite3_bind_int64(find, 1, store->cluster);
+    sqlite3_bind_text(find, 2, store->name_space, -1, SQLITE_STATIC);
+    sqlite3_bind_text(find, 3, store->kind, -1, SQLITE_STATIC);
+    int code = sqlite3_step(find);
+    *specs_revision = code == SQLITE_ROW ? sqlite3_column_int64(find, 0) : 0;
+    sqlite3_reset(find);
+    bool is_missing = code == SQLITE_DONE && store->cluster != 0;
+    return is_missing                                  ? SQLITE_NOTFOUND
+           : code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK
+                                                       : code;
+}
+
+int sqlite_begin(comrade_store *store, enum statement name, int64_t *specs_revision)
+{
+    int code = sqlite_run(store, name, NULL, 0);
+    return code == SQLITE_OK ? check_cluster(store, specs_revision) : code;
+}
+
+int sqlite_set_durable(comrade_store *store, bool is_durable)
+{
+    if (store->is_synchronous == is_durable) {
+        return SQLITE_OK;
     }
-    int code = sqlite3_step(statement);
-    *number = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
-    sqlite3_reset(statement);
+    int code = sqlite3_exec(
+        store->database, is_durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+        NULL, NULL, NULL);
+    store->is_synchronous = code == SQLITE_OK ? is_durable : store->is_synchronous;
+    return code;
+}
+
+int sqlite_read_last_change(comrade_store *store, struct change_mark *mark)
+{
+    sqlite3_stmt *last = sqlite_statement(store, STATEMENT_LAST_CHANGE);
+    if (last == NULL) {
+        return sqlite3_extended_errcode(store->database);
+    }
+    int code = sqlite3_step(last);
+    *mark = (struct change_mark){0};
+    if (code == SQLITE_ROW) {
+        *mark = (struct change_mark){sqlite3_column_int64(last, 0), sqlite3_column_int64(last, 1)};
+    }
+    sqlite3_reset(last);
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
@@ -85,12 +121,11 @@ int64_t sqlite_now_ms(const comrade_store *store)
 
 /* --- Bounds ----------------------------------------------------------------------------------- */
 
-/* Another process writes: wait a little, longer each time, as long as the call may last. */
-static int on_busy(void *user, int n_tries)
+/* A little longer each time, as long as the call may last. */
+bool sqlite_wait(comrade_store *store, int n_tries)
 {
-    comrade_store *store = user;
     if (store->call == NULL || comrade_call_is_over(store->call)) {
-        return 0;
+        return false;
     }
     long pause_us = BUSY_FIRST_US;
     for (int i = 0; i < n_tries && pause_us < BUSY_MAX_US; i++) {
@@ -100,76 +135,19 @@ static int on_busy(void *user, int n_tries)
     pause_us += (long)(((uintptr_t)store >> 4) % (uintptr_t)pause_us);
     struct timespec pause = {0, pause_us * 1000};
     nanosleep(&pause, NULL);
-    return 1;
+    return true;
+}
+
+/* Another process writes. */
+static int on_busy(void *user, int n_tries)
+{
+    return sqlite_wait(user, n_tries);
 }
 
 static int on_progress(void *user)
 {
     comrade_store *store = user;
     return store->call != NULL && comrade_call_is_over(store->call);
-}
-
-/* --- Errors ----------------------------------------------------------------------------------- */
-
-static comrade_status explain(comrade_store *store, int result, const char *what,
-                              comrade_error *error)
-{
-    const char *url = store->shown_url;
-    const char *said =
-        store->database == NULL ? sqlite3_errstr(result) : sqlite3_errmsg(store->database);
-    switch (result & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return comrade_error_set(error, COMRADE_UNAVAILABLE,
-                                 "%s: %s: the database was locked by another process for too long",
-                                 url, what);
-    case SQLITE_INTERRUPT:
-        return comrade_error_set(error, COMRADE_UNAVAILABLE, "%s: %s: not done in time", url, what);
-    case SQLITE_FULL:
-        return comrade_error_set(error, COMRADE_UNAVAILABLE,
-                                 "%s: %s: the disk is full; nothing was written", url, what);
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-        return comrade_error_set(error, COMRADE_DENIED,
-                                 "%s: %s: no permission to write; the user needs write access to "
-                                 "the file and to its directory",
-                                 url, what);
-    case SQLITE_NOTADB:
-        return comrade_error_set(error, COMRADE_BROKEN,
-                                 "%s: %s: the file is not a SQLite database; nothing was changed",
-                                 url, what);
-    case SQLITE_CORRUPT:
-        return comrade_error_set(
-            error, COMRADE_BROKEN,
-            "%s: %s: the database is damaged (%s); put back a copy, or move it "
-            "away: running members register again by themselves",
-            url, what, said);
-    case SQLITE_NOMEM:
-        return comrade_error_set(error, COMRADE_NO_MEMORY, "%s: %s: out of memory", url, what);
-    case SQLITE_TOOBIG:
-        return comrade_error_set(error, COMRADE_TOO_LARGE, "%s: %s: %s", url, what, said);
-    default:
-        return comrade_error_set(error, COMRADE_UNAVAILABLE, "%s: %s: %s", url, what, said);
-    }
-}
-
-comrade_status sqlite_fail(comrade_store *store, int result, const char *what, comrade_error *error)
-{
-    comrade_status status = explain(store, result, what, error);
-    sqlite_roll_back(store);
-    switch (result & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-    case SQLITE_INTERRUPT:
-    case SQLITE_FULL:
-    case SQLITE_TOOBIG:
-        break; /* the connection is as good as before */
-    default:
-        sqlite_drop(store);
-        break;
-    }
-    return status;
 }
 
 /* --- Opening ---------------------------------------------------------------------------------- */
@@ -182,37 +160,8 @@ void sqlite_drop(comrade_store *store)
     }
     sqlite3_close_v2(store->database);
     store->database = NULL;
-    store->last_change = -1;
+    store->last_change.sequence = -1;
     sqlite_forget_heads(store);
-}
-
-/* SQLite says only "unable to open": find out what a person would want to know. */
-static comrade_status explain_open(const comrade_store *store, comrade_error *error)
-{
-    struct stat found;
-    const char *slash = strrchr(store->path, '/');
-    size_t folder_len = slash == NULL ? 0 : (size_t)(slash - store->path);
-    char *folder = folder_len == 0 ? strdup("/") : strndup(store->path, folder_len);
-    comrade_status status = COMRADE_UNAVAILABLE;
-    if (folder == NULL) {
-        status = comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory");
-    } else if (stat(store->path, &found) == 0 && S_ISDIR(found.st_mode)) {
-        status = comrade_error_set(error, COMRADE_INVALID,
-                                   "%s: this is a directory; name a file in it", store->shown_url);
-    } else if (stat(folder, &found) != 0 || !S_ISDIR(found.st_mode)) {
-        comrade_error_set(error, status, "%s: the directory %s does not exist; create it first",
-                          store->shown_url, folder);
-    } else if (access(folder, W_OK | X_OK) != 0 || access(store->path, R_OK) != 0) {
-        status = comrade_error_set(error, COMRADE_DENIED,
-                                   "%s: no permission: the user needs write access to the file and "
-                                   "to the directory %s",
-                                   store->shown_url, folder);
-    } else {
-        comrade_error_set(error, status, "%s: cannot be opened: %s", store->shown_url,
-                          strerror(errno));
-    }
-    free(folder);
-    return status;
 }
 
 static int set_up(comrade_store *store)
@@ -226,7 +175,8 @@ static int set_up(comrade_store *store)
     store->is_synchronous = false;
     return sqlite3_exec(store->database,
                         "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = OFF; "
-                        "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
+                        "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; "
+                        "PRAGMA cache_size = -512; PRAGMA journal_size_limit = 4194304;",
                         NULL, NULL, NULL);
 }
 
@@ -237,55 +187,72 @@ static int prepare(comrade_store *store, comrade_status *status, comrade_error *
         int result = sqlite_schema(store, status, error);
         int kind = result & 0xff;
         if ((kind != SQLITE_BUSY && kind != SQLITE_LOCKED && kind != SQLITE_SCHEMA) ||
-            on_busy(store, n_tries) == 0) {
+            !sqlite_wait(store, n_tries)) {
             return result;
         }
         sqlite_roll_back(store);
     }
 }
 
-static comrade_status open_database(comrade_store *store, comrade_error *error)
+/* SQLITE_BUSY: the file was replaced while it was being opened. */
+static int identify(comrade_store *store)
 {
+    struct stat found;
+    int has_moved = 1;
+    if (stat(store->path, &found) != 0) {
+        return SQLITE_BUSY;
+    }
+    store->device = found.st_dev;
+    store->inode = found.st_ino;
+    int result = sqlite3_file_control(store->database, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    return result == SQLITE_OK && has_moved ? SQLITE_BUSY : result;
+}
+
+static comrade_status open_claimed(comrade_store *store, comrade_error *error)
+{
+    comrade_status status = COMRADE_OK;
     int result =
         sqlite3_open_v2(store->path, &store->database,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    comrade_status status = COMRADE_OK;
-    struct stat found;
     if (result == SQLITE_OK) {
         result = set_up(store);
     }
     if (result == SQLITE_OK) {
         result = prepare(store, &status, error);
     }
-    if (result == SQLITE_OK && status == COMRADE_OK && stat(store->path, &found) == 0) {
-        store->device = found.st_dev;
-        store->inode = found.st_ino;
+    if (result == SQLITE_OK && status == COMRADE_OK) {
+        result = identify(store);
+    }
+    if (result == SQLITE_OK && status == COMRADE_OK) {
         return COMRADE_OK;
     }
-    if (status != COMRADE_OK) {
-        sqlite_drop(store);
-        return status;
+    if (status == COMRADE_OK && (result & 0xff) == SQLITE_CANTOPEN) {
+        status = sqlite_explain_open(store, error);
+    } else if (status == COMRADE_OK) {
+        status = sqlite_fail(store, result, "cannot be opened", error);
     }
-    if (result == SQLITE_OK || (result & 0xff) == SQLITE_CANTOPEN) {
-        sqlite_drop(store);
-        return explain_open(store, error);
-    }
-    status = sqlite_fail(store, result, "cannot be opened", error);
     sqlite_drop(store);
     return status;
 }
 
-static bool was_replaced(const comrade_store *store)
+static comrade_status open_database(comrade_store *store, comrade_error *error)
 {
-    struct stat found;
-    return stat(store->path, &found) != 0 || found.st_dev != store->device ||
-           found.st_ino != store->inode;
+    if (!sqlite_claim(store)) {
+        return sqlite_fail(store, SQLITE_BUSY, "cannot be opened", error);
+    }
+    comrade_status status = open_claimed(store, error);
+    sqlite_unclaim(store);
+    if (status == COMRADE_OK && store->was_open) {
+        sqlite_watch_again(store);
+    }
+    store->was_open |= status == COMRADE_OK;
+    return status;
 }
 
 comrade_status sqlite_use(comrade_store *store, const comrade_call *call, comrade_error *error)
 {
     store->call = call;
-    if (store->database != NULL && was_replaced(store)) {
+    if (store->database != NULL && sqlite_was_replaced(store)) {
         sqlite_drop(store);
     }
     return store->database != NULL ? COMRADE_OK : open_database(store, error);
@@ -297,21 +264,6 @@ void sqlite_release(comrade_store *store)
 }
 
 /* --- The driver ------------------------------------------------------------------------------- */
-
-/* sqlite:PATH, sqlite://PATH. A relative path is made explicit, so that none has another meaning
-   to SQLite (":memory:"). */
-static char *path_of(const char *url)
-{
-    const char *path = strchr(url, ':') + 1;
-    if (strncmp(path, "//", 2) == 0) {
-        path += 2;
-    }
-    char *copy = NULL;
-    if (path[0] == '/') {
-        return strdup(path);
-    }
-    return asprintf(&copy, "./%s", path) < 0 ? NULL : copy;
-}
 
 static void sqlite_close(comrade_store *store)
 {
@@ -339,21 +291,21 @@ static comrade_status sqlite_open(const comrade_store_config *config, const comr
         return comrade_error_set(error, COMRADE_NO_MEMORY, "%s: out of memory", config->shown_url);
     }
     made->notify_fd = -1;
-    made->inotify_fd = -1;
-    made->last_change = -1;
+    made->watch_fd = -1;
+    made->last_change.sequence = -1;
+    made->known_change.sequence = -1;
     made->wall_ms = config->wall_ms;
     made->clock = config->clock;
-    made->path = path_of(config->url);
+    made->path = sqlite_path_of(config->url);
     made->shown_url = strdup(config->shown_url);
     made->name_space = strdup(config->name_space);
     made->kind = strdup(config->kind);
     comrade_status status = COMRADE_OK;
     if (made->path == NULL || made->shown_url == NULL || made->name_space == NULL ||
-        made->kind == NULL || asprintf(&made->notify_path, "%s-notify", made->path) < 0) {
-        made->notify_path = NULL;
+        made->kind == NULL) {
         status =
             comrade_error_set(error, COMRADE_NO_MEMORY, "%s: out of memory", config->shown_url);
-    } else if (strcmp(made->path, "./") == 0) {
+    } else if (made->path[strlen(made->path) - 1] == '/') {
         status = comrade_error_set(error, COMRADE_INVALID,
                                    "%s names no file; write sqlite:/var/lib/comrade/comrade.db",
                                    config->shown_url);

@@ -16,7 +16,7 @@ void sqlite_forget_heads(comrade_store *store)
     free(store->known);
     store->known = NULL;
     store->n_known = 0;
-    store->known_change = -1;
+    store->known_change.sequence = -1;
 }
 
 /* Makes room for what this batch finds. Without memory everything is looked up each time. */
@@ -106,29 +106,28 @@ static int beat_one(comrade_store *store, const comrade_beat *beat, size_t i, bo
     return code;
 }
 
+static bool is_same(const struct change_mark *a, const struct change_mark *b)
+{
+    return a->sequence == b->sequence && a->written_ms == b->written_ms;
+}
+
 static int beat_all(comrade_store *store, const comrade_beat *beats, size_t n_beats,
                     comrade_beat_result *results, int64_t now_ms)
 {
-    int64_t last_change = 0;
-    int code = sqlite_read_number(store, STATEMENT_LAST_CHANGE, &last_change);
-    bool is_known = last_change == store->known_change && n_beats == store->n_known;
+    struct change_mark last;
+    int code = sqlite_read_last_change(store, &last);
+    bool is_known =
+        code == SQLITE_OK && n_beats == store->n_known && is_same(&last, &store->known_change);
     expect_batch(store, n_beats);
     for (size_t i = 0; i < n_beats && code == SQLITE_OK; i++) {
         code = beat_one(store, &beats[i], i, is_known, now_ms, &results[i]);
     }
-    store->known_change = code == SQLITE_OK ? last_change : -1;
-    return code;
-}
-
-/* Losing the last heartbeats in a power cut loses nothing: the processes are gone as well. */
-static int begin(comrade_store *store)
-{
-    int code = SQLITE_OK;
-    if (store->is_synchronous) {
-        code = sqlite3_exec(store->database, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
-        store->is_synchronous = code != SQLITE_OK;
+    if (code == SQLITE_OK) {
+        store->known_change = last;
+    } else {
+        store->known_change.sequence = -1;
     }
-    return code == SQLITE_OK ? sqlite_run(store, STATEMENT_BEGIN_WRITE, NULL, 0) : code;
+    return code;
 }
 
 comrade_status sqlite_heartbeat(comrade_store *store, const comrade_call *call,
@@ -141,14 +140,15 @@ comrade_status sqlite_heartbeat(comrade_store *store, const comrade_call *call,
         sqlite_release(store);
         return status;
     }
-    int code = begin(store);
-    int64_t now_ms = sqlite_now_ms(store);
     int64_t specs_revision = 0;
+    /* Losing the last heartbeats in a power cut loses nothing: the processes are gone as well. */
+    int code = sqlite_set_durable(store, false);
+    if (code == SQLITE_OK) {
+        code = sqlite_begin(store, STATEMENT_BEGIN_WRITE, &specs_revision);
+    }
+    int64_t now_ms = sqlite_now_ms(store);
     if (code == SQLITE_OK) {
         code = beat_all(store, beats, n_beats, results, now_ms);
-    }
-    if (code == SQLITE_OK) {
-        code = sqlite_read_number(store, STATEMENT_SPECS_REVISION, &specs_revision);
     }
     if (code == SQLITE_OK) {
         code = sqlite_run(store, STATEMENT_COMMIT, NULL, 0);

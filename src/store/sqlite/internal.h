@@ -21,8 +21,9 @@
     X(HEADS, "SELECT h.key, h.incarnation, h.own_sequence, h.request_revision FROM member m "      \
              "JOIN heartbeat h ON h.key = m.key WHERE m.cluster = ?1 AND m.id = ?2")               \
     X(BEAT, "UPDATE heartbeat SET updated = ?2 WHERE key = ?1")                                    \
-    X(LAST_CHANGE, "SELECT max(sequence) FROM change")                                             \
-    X(SPECS_REVISION, "SELECT specs_revision FROM cluster WHERE id = ?1")                          \
+    X(LAST_CHANGE, "SELECT sequence, written FROM change ORDER BY sequence DESC LIMIT 1")          \
+    X(FIND_CLUSTER, "SELECT specs_revision FROM cluster "                                          \
+                    "WHERE id = ?1 AND namespace = ?2 AND kind = ?3")                              \
     X(FIND_ROLE, "SELECT role, revision, spec_version, spec, recent FROM role "                    \
                  "WHERE cluster = ?1 AND role = ?2")                                               \
     X(ALL_ROLES, "SELECT role, revision, spec_version, spec, recent FROM role "                    \
@@ -35,7 +36,7 @@
                 "DO UPDATE SET spec_version = excluded.spec_version, spec = excluded.spec")        \
     X(BUMP_SPECS, "UPDATE cluster SET specs_revision = max(specs_revision + 1, ?2) WHERE id = ?1") \
     X(STORED,                                                                                      \
-      "SELECT m.key, m.incarnation, m.sequence, m.request_revision, h.updated, m.created "         \
+      "SELECT m.key, m.incarnation, m.sequence, m.request_revision, h.updated, m.created, m.role " \
       "FROM member m JOIN heartbeat h ON h.key = m.key WHERE m.cluster = ?1 AND m.id = ?2")        \
     X(INSERT_OWN,                                                                                  \
       "INSERT INTO member (cluster, id, role, incarnation, sequence, state, is_alive, "            \
@@ -57,11 +58,10 @@
     X(REQUEST_HEAD, "UPDATE heartbeat SET request_revision = ?2 WHERE key = ?1")                   \
     X(DELETE_HEARTBEAT, "DELETE FROM heartbeat WHERE key = ?1")                                    \
     X(DELETE_MEMBER, "DELETE FROM member WHERE key = ?1")                                          \
-    X(ADD_CHANGE, "INSERT INTO change (cluster, role, id) VALUES (?1, ?2, ?3)")                    \
+    X(ADD_CHANGE, "INSERT INTO change (written, cluster, role, id) VALUES (?1, ?2, ?3, ?4)")       \
     X(TRIM_CHANGES, "DELETE FROM change WHERE sequence <= ?1")                                     \
-    X(CHANGES,                                                                                     \
-      "SELECT sequence, cluster, role, id FROM change WHERE sequence > ?1 ORDER BY sequence")      \
-    X(CHANGE_ENDS, "SELECT min(sequence), max(sequence) FROM change")                              \
+    X(CHANGES, "SELECT sequence, written, cluster, role, id FROM change WHERE sequence >= ?1 "     \
+               "ORDER BY sequence")                                                                \
     X(SNAPSHOT_ALL, SNAPSHOT_COLUMNS "AND (m.role, m.id) > (?2, ?3) " SNAPSHOT_ORDER "LIMIT ?4")   \
     X(SNAPSHOT_ROLE, SNAPSHOT_COLUMNS "AND m.role = ?2 AND m.id > ?3 " SNAPSHOT_ORDER "LIMIT ?4")  \
     X(SNAPSHOT_ID, SNAPSHOT_COLUMNS "AND m.id = ?2")
@@ -90,8 +90,17 @@ struct known_heads {
     int64_t request_revision;
 };
 
+/*
+ * A place in the change table. The time tells a row from the one of the same number that is
+ * written after a backup has been put back.
+ */
+struct change_mark {
+    int64_t sequence; /* 0: the table was empty; -1: not known */
+    int64_t written_ms;
+};
+
 struct comrade_store {
-    char *path;
+    char *path; /* absolute, as named: it may lead over symbolic links */
     char *shown_url;
     char *name_space;
     char *kind;
@@ -100,6 +109,7 @@ struct comrade_store {
     const comrade_call *call; /* the one under way: the busy handler asks it */
 
     sqlite3 *database; /* NULL: to be opened by the next call */
+    bool was_open;     /* it is opened again: there may be watchers who must look */
     sqlite3_stmt *statements[N_STATEMENTS];
     dev_t device; /* of the file that is open */
     ino_t inode;
@@ -108,12 +118,13 @@ struct comrade_store {
     bool is_synchronous;       /* synchronous is FULL now */
     struct known_heads *known; /* parallel to the last heartbeat batch */
     size_t n_known;
-    int64_t known_change; /* the last change when they were found; -1: look them up */
+    struct change_mark known_change; /* the last change when they were found */
 
     char *notify_path;
-    int notify_fd;       /* touched after each write */
-    int inotify_fd;      /* -1: not watched */
-    int64_t last_change; /* the sequence of the last one told; -1: resync first */
+    int notify_fd;                  /* touched after each write; -1: not open */
+    int watch_fd;                   /* inotify or a timer; -1: not watched */
+    ino_t watched_inode;            /* of the notify file; 0: no file is watched */
+    struct change_mark last_change; /* the last one told; not known: resync first */
 };
 
 /* connection.c: every operation begins with sqlite_use and ends with sqlite_release. */
@@ -121,18 +132,43 @@ comrade_status sqlite_use(comrade_store *store, const comrade_call *call, comrad
 void sqlite_release(comrade_store *store);
 /* Closes the connection; the next operation opens it again. */
 void sqlite_drop(comrade_store *store);
-/* What a failed result means, said with the path. Drops the connection where it is no use. */
-comrade_status sqlite_fail(comrade_store *store, int result, const char *what,
-                           comrade_error *error);
 /* The prepared statement, reset and without bindings. NULL: sqlite3_errcode says why. */
 sqlite3_stmt *sqlite_statement(comrade_store *store, enum statement name);
 /* Runs one that returns no row, with integers bound from ?1. Returns a result code. */
 int sqlite_run(comrade_store *store, enum statement name, const int64_t *values, size_t n_values);
-/* The first column of the first row of a statement about the cluster (?1); 0 if there is none. */
-int sqlite_read_number(comrade_store *store, enum statement name, int64_t *number);
+/*
+ * Begins a transaction and makes sure that the cluster's row is still its own: a backup that was
+ * put back may not have it yet. Tells the revision of the specs.
+ */
+int sqlite_begin(comrade_store *store, enum statement name, int64_t *specs_revision);
+/* Makes what is committed from now on outlive a power cut, or only a crash. */
+int sqlite_set_durable(comrade_store *store, bool is_durable);
+int sqlite_read_last_change(comrade_store *store, struct change_mark *mark);
 void sqlite_roll_back(comrade_store *store);
 int64_t sqlite_now_ms(const comrade_store *store);
 void sqlite_forget_heads(comrade_store *store);
+/* Another process is in the way: waits a little. False: the call is over. */
+bool sqlite_wait(comrade_store *store, int n_tries);
+
+/* explain.c: what a failed result means, said with the path; rolls back, and drops the connection
+   where it is no use any more. */
+comrade_status sqlite_fail(comrade_store *store, int result, const char *what,
+                           comrade_error *error);
+/* Why the file could not be opened. */
+comrade_status sqlite_explain_open(const comrade_store *store, comrade_error *error);
+
+/* file.c: which file is at the path, and which files beside it are its own. */
+char *sqlite_path_of(const char *url); /* NULL: out of memory, or no working directory */
+bool sqlite_was_replaced(const comrade_store *store);
+/*
+ * Before the file is opened: waits for those who are opening it, and removes what SQLite left
+ * beside a file that is no longer at the path. False: the call was over.
+ */
+bool sqlite_claim(comrade_store *store);
+/* Afterwards: records what is open, and lets the next one in. */
+void sqlite_unclaim(comrade_store *store);
+/* Opens the notify file, making it if `may_create`; it is then the one at its path. */
+bool sqlite_need_notify_file(comrade_store *store, bool may_create);
 
 /* schema.c: creates or migrates it, and finds the cluster's row. Returns a result code, or says
    itself what is wrong by setting *status. */
@@ -140,6 +176,8 @@ int sqlite_schema(comrade_store *store, comrade_status *status, comrade_error *e
 
 /* notify.c */
 void sqlite_notify(comrade_store *store);
+/* Another file was opened: follows its notify file, and tells all who watch. */
+void sqlite_watch_again(comrade_store *store);
 int sqlite_watch(comrade_store *store, const comrade_call *call, comrade_error *error);
 comrade_status sqlite_drain(comrade_store *store, const comrade_watch_sink *sink,
                             comrade_error *error);

@@ -34,8 +34,8 @@ static const char *const migrations[SQLITE_SCHEMA_VERSION] = {
     "  incarnation INTEGER NOT NULL, own_sequence INTEGER NOT NULL,"
     "  request_revision INTEGER NOT NULL);"
     /* What was written last, for those who watch; trimmed by every write. */
-    "CREATE TABLE change (sequence INTEGER PRIMARY KEY AUTOINCREMENT, cluster INTEGER NOT NULL,"
-    "  role TEXT NOT NULL, id TEXT NOT NULL);",
+    "CREATE TABLE change (sequence INTEGER PRIMARY KEY AUTOINCREMENT, written INTEGER NOT NULL,"
+    "  cluster INTEGER NOT NULL, role TEXT NOT NULL, id TEXT NOT NULL);",
 };
 
 static int read_number(comrade_store *store, const char *sql, int64_t *number)

@@ -210,7 +210,8 @@ comrade_status sqlite_snapshot(comrade_store *store, const comrade_call *call,
         sqlite_release(store);
         return status;
     }
-    int code = sqlite_run(store, STATEMENT_BEGIN_READ, NULL, 0);
+    int64_t specs_revision;
+    int code = sqlite_begin(store, STATEMENT_BEGIN_READ, &specs_revision);
     if (code == SQLITE_OK) {
         code = tell(store, query, from, sink, &made, &status);
     }

@@ -20,6 +20,7 @@ struct stored {
     int64_t request_revision;
     int64_t updated_ms;
     int64_t created_ms;
+    char role[COMRADE_ROLE_MAX_BYTES + 1];
 };
 
 struct stored_role {
@@ -66,6 +67,8 @@ static int read_stored(comrade_store *store, const char *id, struct stored *stor
             .updated_ms = sqlite3_column_int64(find, 4),
             .created_ms = sqlite3_column_int64(find, 5),
         };
+        snprintf(stored->role, sizeof stored->role, "%s",
+                 (const char *)sqlite3_column_text(find, 6));
     }
     sqlite3_reset(find);
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
@@ -285,15 +288,17 @@ static int bump_role(comrade_store *store, const comrade_write *write,
     return step_once(put);
 }
 
-static int announce(comrade_store *store, const comrade_write *write, const comrade_change *change)
+static int announce(comrade_store *store, const comrade_write *write, const comrade_change *change,
+                    int64_t now_ms)
 {
     sqlite3_stmt *add = sqlite_statement(store, STATEMENT_ADD_CHANGE);
     if (add == NULL) {
         return sqlite3_extended_errcode(store->database);
     }
-    sqlite3_bind_int64(add, 1, store->cluster);
-    bind_text(add, 2, write->role);
-    bind_text(add, 3, change->kind == COMRADE_PUT_SPEC ? "" : change->id);
+    sqlite3_bind_int64(add, 1, now_ms);
+    sqlite3_bind_int64(add, 2, store->cluster);
+    bind_text(add, 3, write->role);
+    bind_text(add, 4, change->kind == COMRADE_PUT_SPEC ? "" : change->id);
     int code = step_once(add);
     int64_t oldest = sqlite3_last_insert_rowid(store->database) - CHANGES_KEPT;
     return code == SQLITE_OK ? sqlite_run(store, STATEMENT_TRIM_CHANGES, &oldest, 1) : code;
@@ -314,7 +319,7 @@ static int write_one(comrade_store *store, const comrade_write *write, int64_t n
     for (size_t i = 0; i < write->n_changes && code == SQLITE_OK; i++) {
         code = apply(store, write, &write->changes[i], now_ms);
         if (code == SQLITE_OK) {
-            code = announce(store, write, &write->changes[i]);
+            code = announce(store, write, &write->changes[i], now_ms);
         }
     }
     result->revision = mint(role.revision, now_ms);
@@ -335,19 +340,6 @@ static bool must_be_durable(const comrade_write *writes, size_t n_writes)
         }
     }
     return false;
-}
-
-static int begin(comrade_store *store, bool is_durable)
-{
-    int code = SQLITE_OK;
-    if (store->is_synchronous != is_durable) {
-        code =
-            sqlite3_exec(store->database,
-                         is_durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
-                         NULL, NULL, NULL);
-        store->is_synchronous = code == SQLITE_OK ? is_durable : store->is_synchronous;
-    }
-    return code == SQLITE_OK ? sqlite_run(store, STATEMENT_BEGIN_WRITE, NULL, 0) : code;
 }
 
 static int commit(comrade_store *store, comrade_status *status, comrade_error *error)
@@ -378,7 +370,11 @@ comrade_status sqlite_write(comrade_store *store, const comrade_call *call,
         sqlite_release(store);
         return status;
     }
-    int code = begin(store, must_be_durable(writes, n_writes));
+    int64_t specs_revision;
+    int code = sqlite_set_durable(store, must_be_durable(writes, n_writes));
+    if (code == SQLITE_OK) {
+        code = sqlite_begin(store, STATEMENT_BEGIN_WRITE, &specs_revision);
+    }
     int64_t now_ms = sqlite_now_ms(store);
     for (size_t i = 0; i < n_writes && code == SQLITE_OK; i++) {
         code = write_one(store, &writes[i], now_ms, &results[i]);
