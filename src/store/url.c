@@ -1,3 +1,4 @@
+/* Reads as little of a URL as the store layer needs, and hides more than it must. */
 #include "store/url.h"
 
 #include "base/buffer.h"
@@ -27,16 +28,17 @@ bool url_scheme(const char *url, char *scheme, size_t size)
     return true;
 }
 
-/* Any parameter whose name smells of a secret: password, sslpassword, token, api_key, secret … */
-static bool is_secret_name(const char *name, size_t len)
+/* --- What may be shown ------------------------------------------------------------------------ */
+
+static bool has_secret_word(const char *text, size_t len)
 {
     static const char *const words[] = {"pass", "pwd", "secret", "token", "key", "auth", "cred"};
     char lower[64] = {0};
-    if (len >= sizeof lower || memchr(name, '%', len) != NULL) {
-        return true;
+    if (len >= sizeof lower || memchr(text, '%', len) != NULL) {
+        return true; /* nobody can tell */
     }
     for (size_t i = 0; i < len; i++) {
-        lower[i] = (char)tolower((unsigned char)name[i]);
+        lower[i] = (char)tolower((unsigned char)text[i]);
     }
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strstr(lower, words[i]) != NULL) {
@@ -46,23 +48,102 @@ static bool is_secret_name(const char *name, size_t len)
     return false;
 }
 
+/* NAME=VALUE, where the value is neither called a secret nor holds a URL with one. */
+static bool is_harmless(const char *parameter, size_t len)
+{
+    const char *equals = memrchr(parameter, '=', len);
+    const char *colon = memchr(parameter, ':', len);
+    const char *at = memrchr(parameter, '@', len);
+    return equals != NULL && !has_secret_word(parameter, (size_t)(equals - parameter)) &&
+           (colon == NULL || at == NULL || at < colon);
+}
+
+/* `query` begins with '?' or '#', or is empty. */
 static void append_query(struct buffer *out, const char *query)
 {
     while (*query != '\0') {
-        size_t len = strcspn(query, "&;#");
+        buffer_append(out, query++, 1);
+        size_t len = strcspn(query, "?&;#");
         const char *equals = memchr(query, '=', len);
-        size_t name_len = equals == NULL ? len : (size_t)(equals - query);
-        if (equals != NULL && is_secret_name(query, name_len)) {
-            buffer_append(out, query, name_len);
-            buffer_append_text(out, "=***");
-        } else {
+        if (len == 0 || is_harmless(query, len)) {
             buffer_append(out, query, len);
+        } else {
+            buffer_append(out, query, equals == NULL ? 0 : (size_t)(equals + 1 - query));
+            buffer_append_text(out, "***");
         }
         query += len;
-        if (*query != '\0') {
-            buffer_append(out, query, 1);
-            query++;
+    }
+}
+
+/*
+ * USER:PASSWORD@HOST. A password should have its '/', '?', '#' and '@' escaped, and often has not:
+ * the last '@' ends it, unless that is one of a query and no password can have begun before it.
+ */
+static void append_location(struct buffer *out, const char *location, bool may_show_user)
+{
+    size_t plain_len = strcspn(location, "?#");
+    const char *at = strrchr(location, '@');
+    const char *colon = at == NULL ? NULL : memchr(location, ':', (size_t)(at - location));
+    bool has_password = colon != NULL && colon < location + plain_len;
+    if (at != NULL && (has_password || at < location + plain_len)) {
+        size_t user_len = (size_t)((has_password ? colon : at) - location);
+        if (has_password) {
+            buffer_append(out, location, user_len);
+            buffer_append_text(out, ":***");
+        } else if (may_show_user) {
+            buffer_append(out, location, user_len);
+        } else {
+            buffer_append_text(out, "***");
         }
+        location = at;
+        plain_len = strcspn(location, "?#");
+    }
+    buffer_append(out, location, plain_len);
+    append_query(out, location + plain_len);
+}
+
+/* A file's name may have anything in it; only what looks like a parameter called a secret goes. */
+static void append_path(struct buffer *out, const char *path)
+{
+    const char *query = strchr(path, '?');
+    const char *equals = query == NULL ? NULL : strchr(query, '=');
+    if (equals != NULL && has_secret_word(query, (size_t)(equals - query))) {
+        buffer_append(out, path, (size_t)(equals + 1 - path));
+        buffer_append_text(out, "***");
+    } else {
+        buffer_append_text(out, path);
+    }
+}
+
+static bool has_blank_or_control(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text <= ' ' || *text == '\x7f') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void append_shown(struct buffer *out, const char *url)
+{
+    char scheme[32];
+    if (!url_scheme(url, scheme, sizeof scheme)) {
+        bool is_path = *url == '\0' || *url == '/' || *url == '.';
+        buffer_append_text(out, is_path ? url : "***");
+        return;
+    }
+    const char *rest = strchr(url, ':') + 1;
+    bool is_location = strncmp(rest, "//", 2) == 0;
+    rest += is_location ? 2 : 0;
+    buffer_append(out, url, (size_t)(rest - url));
+    if (strcmp(scheme, "sqlite") == 0 || strcmp(scheme, "memory") == 0) {
+        append_path(out, rest);
+    } else if (!is_location || has_blank_or_control(rest)) {
+        buffer_append_text(out, "***");
+    } else {
+        /* Of other stores a single word may be a token. */
+        append_location(out, rest, strcmp(scheme, "postgres") == 0);
     }
 }
 
@@ -70,26 +151,7 @@ char *url_redact(const char *url)
 {
     struct buffer out;
     buffer_init(&out, URL_LIMIT);
-    const char *rest = strstr(url, "://");
-    const char *authority = rest == NULL ? url : rest + 3;
-    buffer_append(&out, url, (size_t)(authority - url));
-
-    size_t authority_len = rest == NULL ? 0 : strcspn(authority, "?#");
-    /* A password may hold '/', '@' and ':' although it should not: the last '@' ends the user. */
-    const char *at = NULL;
-    for (size_t i = 0; i < authority_len; i++) {
-        at = authority[i] == '@' ? authority + i : at;
-    }
-    if (at != NULL) {
-        const char *colon = memchr(authority, ':', (size_t)(at - authority));
-        buffer_append(&out, authority, (size_t)((colon == NULL ? at : colon) - authority));
-        buffer_append_text(&out, colon == NULL ? "" : ":***");
-        authority_len -= (size_t)(at - authority);
-        authority = at;
-    }
-    size_t plain_len = rest == NULL ? strcspn(authority, "?") : authority_len;
-    buffer_append(&out, authority, plain_len);
-    append_query(&out, authority + plain_len);
+    append_shown(&out, url);
     char *text = buffer_take(&out);
     buffer_finish(&out);
     return text;
