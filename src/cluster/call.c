@@ -107,11 +107,22 @@ static struct timespec deadline_after(int64_t timeout_ms)
     return at;
 }
 
+static bool is_past(const struct timespec *deadline)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > deadline->tv_sec ||
+           (now.tv_sec == deadline->tv_sec && now.tv_nsec >= deadline->tv_nsec);
+}
+
 /* Lock held. Health checks of this very call are run here: nobody else will. */
 static bool wait_until_done(comrade_cluster *cluster, struct call *call, int64_t timeout_ms)
 {
     struct timespec deadline = deadline_after(timeout_ms);
     while (!call->is_done) {
+        if (is_past(&deadline)) {
+            break; /* many checks, however quick, must not hold the caller */
+        }
         struct note *check = check_take_note(cluster, call);
         if (check != NULL) {
             pthread_mutex_unlock(&cluster->lock);
@@ -120,10 +131,10 @@ static bool wait_until_done(comrade_cluster *cluster, struct call *call, int64_t
             continue;
         }
         if (pthread_cond_timedwait(&cluster->call_done, &cluster->lock, &deadline) == ETIMEDOUT) {
-            return call->is_done;
+            break;
         }
     }
-    return true;
+    return call->is_done;
 }
 
 comrade_status call_run(comrade_cluster *cluster, struct call *call, int64_t timeout_ms,
@@ -134,6 +145,9 @@ comrade_status call_run(comrade_cluster *cluster, struct call *call, int64_t tim
     pthread_mutex_lock(&cluster->lock);
     bool is_done = wait_until_done(cluster, call, timeout_ms < 0 ? 0 : timeout_ms);
     call->is_abandoned = !is_done;
+    if (!is_done) {
+        cluster_signal(cluster->wake_fd); /* the worker drops it, and its health checks */
+    }
     pthread_mutex_unlock(&cluster->lock);
     if (!is_done) {
         return comrade_error_set(error, COMRADE_TIMED_OUT,

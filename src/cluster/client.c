@@ -18,6 +18,9 @@ static comrade_status no_memory(comrade_error *error)
 
 static comrade_status check_options(const comrade_client_options *options, comrade_error *error)
 {
+    if (options->n_roles > 0 && options->roles == NULL) {
+        return comrade_error_set(error, COMRADE_INVALID, "the minimums of the client are missing");
+    }
     for (size_t i = 0; i < options->n_roles; i++) {
         comrade_status status = limits_check_role(options->roles[i].role, error);
         if (status == COMRADE_OK) {
@@ -52,9 +55,14 @@ static void client_free_now(comrade_client *client)
 comrade_status comrade_client_new(comrade_cluster *cluster, const comrade_client_options *options,
                                   comrade_client **client, comrade_error *error)
 {
-    static const comrade_client_options none = COMRADE_CLIENT_OPTIONS_INIT;
-    options = options == NULL ? &none : options;
-    comrade_status status = check_options(options, error);
+    comrade_client_options copy = COMRADE_CLIENT_OPTIONS_INIT;
+    comrade_status status =
+        options == NULL ? COMRADE_OK
+                        : options_read("options of the client", options, &copy, sizeof copy, error);
+    options = &copy;
+    if (status == COMRADE_OK) {
+        status = check_options(options, error);
+    }
     if (status != COMRADE_OK) {
         return status;
     }
@@ -87,6 +95,26 @@ comrade_status comrade_client_new(comrade_cluster *cluster, const comrade_client
     return COMRADE_OK;
 }
 
+/* Lock held. What waits to be dispatched for this client must not be. */
+static void drop_note(comrade_client *client, struct note *note)
+{
+    struct call *call = (struct call *)(void *)note; /* of its kind alone */
+    switch (note->kind) {
+    case NOTE_CALL:
+        if (call->client == client) {
+            cluster_remove_note(client->cluster, note);
+            call_free(call);
+        }
+        break;
+    case NOTE_CHECK:
+        check_drop_note(note, client);
+        break;
+    case NOTE_MEMBER:
+    case NOTE_WATCH:
+        break;
+    }
+}
+
 void comrade_client_free(comrade_client *client)
 {
     if (client == NULL) {
@@ -94,14 +122,9 @@ void comrade_client_free(comrade_client *client)
     }
     comrade_cluster *cluster = client->cluster;
     pthread_mutex_lock(&cluster->lock);
-    /* Completions that wait to be dispatched must not be. */
     for (struct note *note = cluster->notes_first; note != NULL;) {
         struct note *next = note->next;
-        struct call *call = (struct call *)(void *)note;
-        if (note->kind == NOTE_CALL && call->client == client) {
-            cluster_remove_note(cluster, note);
-            call_free(call);
-        }
+        drop_note(client, note);
         note = next;
     }
     client->is_freed = true;
@@ -111,15 +134,8 @@ void comrade_client_free(comrade_client *client)
 
 void worker_free_client(comrade_cluster *cluster, comrade_client *client)
 {
-    for (struct call **at = &cluster->worker.calls; *at != NULL;) {
-        struct call *call = *at;
-        if (call->client != client) {
-            at = &call->next;
-            continue;
-        }
-        *at = call->next;
-        call_free(call);
-    }
+    worker_drop_operations_of(cluster, client);
+    worker_remove_watches_of(cluster, client);
     client_free_now(client);
 }
 
@@ -146,9 +162,19 @@ static comrade_status operation_call(comrade_client *client, const struct operat
     struct operation_options options = *asked;
     char name[COMRADE_NAME_MAX_BYTES + 1];
     comrade_request_options request = COMRADE_REQUEST_OPTIONS_INIT;
+    comrade_query query = COMRADE_QUERY_INIT;
+    comrade_status status = COMRADE_OK;
     if (asked->request != NULL) {
-        request = *asked->request;
+        status =
+            options_read("options of the request", asked->request, &request, sizeof request, error);
     }
+    if (status == COMRADE_OK && asked->query != NULL) {
+        status = options_read("conditions of the query", asked->query, &query, sizeof query, error);
+    }
+    if (status != COMRADE_OK) {
+        return status;
+    }
+    options.query = asked->query == NULL ? NULL : &query;
     if (request.user == NULL) {
         request.user = user_name(name, sizeof name);
     }
@@ -164,7 +190,7 @@ static comrade_status operation_call(comrade_client *client, const struct operat
     if (made == NULL) {
         return no_memory(error);
     }
-    comrade_status status = operation_new(&options, &made->operation, error);
+    status = operation_new(&options, &made->operation, error);
     if (status != COMRADE_OK) {
         call_free(made);
         return status;
@@ -377,51 +403,10 @@ comrade_status comrade_cluster_check(comrade_cluster *cluster, int64_t timeout_m
         return no_memory(error);
     }
     comrade_status status = call_run(cluster, call, timeout_ms, &outcome, error);
-    if (status == COMRADE_OK) {
+    if (status == COMRADE_OK && findings != NULL) {
         *findings = outcome.findings;
+    } else if (status == COMRADE_OK) {
+        free(outcome.findings);
     }
     return status;
-}
-
-/* --- Watches ---------------------------------------------------------------------------------- */
-
-comrade_status comrade_watch_start(comrade_client *client, const comrade_query *query,
-                                   comrade_on_change on_change, void *user, comrade_watch **watch,
-                                   comrade_error *error)
-{
-    comrade_watch *made = calloc(1, sizeof *made);
-    if (made == NULL) {
-        return no_memory(error);
-    }
-    comrade_status status = query_init(&made->query, query, error);
-    if (status != COMRADE_OK) {
-        free(made);
-        return status;
-    }
-    made->cluster = client->cluster;
-    made->client = client;
-    made->on_change = on_change;
-    made->user = user;
-    made->is_dirty = true;
-    made->note.kind = NOTE_WATCH;
-    made->start.kind = CALL_WATCH_START;
-    made->start.watch = made;
-    made->release.kind = CALL_WATCH_FREE;
-    made->release.watch = made;
-    *watch = made;
-    call_submit(client->cluster, &made->start);
-    return COMRADE_OK;
-}
-
-void comrade_watch_stop(comrade_watch *watch)
-{
-    if (watch == NULL) {
-        return;
-    }
-    comrade_cluster *cluster = watch->cluster;
-    pthread_mutex_lock(&cluster->lock);
-    watch->is_freed = true; /* nothing is told from here on */
-    cluster_remove_note(cluster, &watch->note);
-    pthread_mutex_unlock(&cluster->lock);
-    call_submit(cluster, &watch->release);
 }

@@ -1,4 +1,4 @@
-/* Opening and closing a cluster, and the queue of notes that dispatch() empties. */
+/* Opening and closing a cluster. */
 #include "cluster/internal.h"
 
 #include "core/limits.h"
@@ -84,11 +84,12 @@ static void close_if_open(int fd)
     }
 }
 
-static void cluster_free(comrade_cluster *cluster)
+/* A health check may be answered when the cluster has long been closed, and takes the lock. */
+void cluster_unref(comrade_cluster *cluster)
 {
-    close_if_open(cluster->wake_fd);
-    close_if_open(cluster->close_fd);
-    close_if_open(cluster->ready_fd);
+    if (atomic_fetch_sub(&cluster->n_references, 1) != 1) {
+        return;
+    }
     pthread_mutex_destroy(&cluster->lock);
     pthread_cond_destroy(&cluster->call_done);
     free(cluster->url);
@@ -98,12 +99,21 @@ static void cluster_free(comrade_cluster *cluster)
     free(cluster);
 }
 
+static void cluster_free(comrade_cluster *cluster)
+{
+    close_if_open(cluster->wake_fd);
+    close_if_open(cluster->close_fd);
+    close_if_open(cluster->ready_fd);
+    cluster_unref(cluster);
+}
+
 static comrade_cluster *cluster_new(const struct env *env)
 {
     comrade_cluster *cluster = calloc(1, sizeof *cluster);
     if (cluster == NULL) {
         return NULL;
     }
+    atomic_init(&cluster->n_references, 1);
     cluster->env = env;
     cluster->wake_fd = -1;
     cluster->close_fd = -1;
@@ -149,11 +159,17 @@ static int start_thread(comrade_cluster *cluster)
 comrade_status cluster_open(const comrade_cluster_options *options, const struct env *env,
                             bool has_thread, comrade_cluster **cluster, comrade_error *error)
 {
+    comrade_cluster_options copy = COMRADE_CLUSTER_OPTIONS_INIT;
+    comrade_status status =
+        options_read("options of the cluster", options, &copy, sizeof copy, error);
+    if (status != COMRADE_OK) {
+        return status;
+    }
     comrade_cluster *made = cluster_new(env);
     if (made == NULL) {
         return comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for a cluster");
     }
-    comrade_status status = set_options(made, options, error);
+    status = set_options(made, &copy, error);
     if (status != COMRADE_OK) {
         goto fail;
     }
@@ -220,163 +236,4 @@ const char *comrade_cluster_store(const comrade_cluster *cluster)
 int comrade_cluster_fd(const comrade_cluster *cluster)
 {
     return cluster->ready_fd;
-}
-
-/* --- Notes ------------------------------------------------------------------------------------ */
-
-void cluster_push_note(comrade_cluster *cluster, struct note *note)
-{
-    if (note->is_queued) {
-        return;
-    }
-    note->is_queued = true;
-    note->next = NULL;
-    if (cluster->notes_last == NULL) {
-        cluster->notes_first = note;
-        cluster_signal(cluster->ready_fd);
-    } else {
-        cluster->notes_last->next = note;
-    }
-    cluster->notes_last = note;
-}
-
-void cluster_remove_note(comrade_cluster *cluster, struct note *note)
-{
-    if (!note->is_queued) {
-        return;
-    }
-    struct note *before = NULL;
-    for (struct note *at = cluster->notes_first; at != note; at = at->next) {
-        before = at;
-    }
-    if (before == NULL) {
-        cluster->notes_first = note->next;
-    } else {
-        before->next = note->next;
-    }
-    if (cluster->notes_last == note) {
-        cluster->notes_last = before;
-    }
-    note->is_queued = false;
-    if (cluster->notes_first == NULL) {
-        uint64_t count;
-        ssize_t n = read(cluster->ready_fd, &count, sizeof count);
-        (void)n;
-    }
-}
-
-static comrade_event_kind event_kind(unsigned bit)
-{
-    switch ((enum member_event)bit) {
-    case MEMBER_EVENT_REGISTERED:
-        return COMRADE_EVENT_REGISTERED;
-    case MEMBER_EVENT_SHUTDOWN:
-        return COMRADE_EVENT_SHUTDOWN;
-    case MEMBER_EVENT_ERROR:
-        return COMRADE_EVENT_ERROR;
-    case MEMBER_EVENT_LOST:
-        return COMRADE_EVENT_LOST;
-    case MEMBER_EVENT_RESTORED:
-        return COMRADE_EVENT_RESTORED;
-    case MEMBER_EVENT_FENCED:
-        return COMRADE_EVENT_FENCED;
-    case MEMBER_EVENT_IN_USE:
-        return COMRADE_EVENT_IN_USE;
-    case MEMBER_EVENT_ZOMBIFIED:
-        return COMRADE_EVENT_ZOMBIFIED;
-    }
-    return COMRADE_EVENT_ERROR;
-}
-
-/* Lock held on entry, released on return: the callback is run without it. */
-static void dispatch_member(comrade_cluster *cluster, comrade_member *member)
-{
-    unsigned bit = member->pending & -member->pending;
-    member->pending &= ~bit;
-    if (member->pending != 0) {
-        cluster_push_note(cluster, &member->note);
-    }
-    comrade_error error = member->error;
-    comrade_on_event on_event = member->on_event;
-    void *user = member->user;
-    pthread_mutex_unlock(&cluster->lock);
-    if (bit == 0 || on_event == NULL) {
-        return;
-    }
-    comrade_event event = {.size = sizeof event, .kind = event_kind(bit), .member = member};
-    comrade_member_data data;
-    if (bit == MEMBER_EVENT_SHUTDOWN && member->core.shutdown.n_records > 0) {
-        /* Written once, before the event was raised; read-only since. */
-        struct arena arena;
-        arena_init(&arena);
-        member_data_fill(&data, &member->core.shutdown.records[0], &arena,
-                         member->core.shutdown.now_ms, cluster->call_timeout_ms, VERDICT_NONE);
-        event.data = &data;
-        on_event(user, &event);
-        arena_finish(&arena);
-        return;
-    }
-    if (bit == MEMBER_EVENT_ERROR || bit == MEMBER_EVENT_IN_USE) {
-        event.error = &error;
-    }
-    on_event(user, &event);
-}
-
-static void dispatch_watch(comrade_cluster *cluster, comrade_watch *watch)
-{
-    comrade_members *members = watch->pending;
-    comrade_error error = watch->error;
-    bool has_error = watch->has_pending_error;
-    watch->pending = NULL;
-    watch->has_pending_error = false;
-    comrade_on_change on_change = watch->on_change;
-    void *user = watch->user;
-    pthread_mutex_unlock(&cluster->lock);
-    if (members != NULL) {
-        on_change(user, members, NULL);
-        comrade_members_free(members);
-    } else if (has_error) {
-        on_change(user, NULL, &error);
-    }
-}
-
-static void dispatch_call(comrade_cluster *cluster, struct call *call)
-{
-    pthread_mutex_unlock(&cluster->lock);
-    if (call->done != NULL) {
-        call->done(call->user, &call->outcome);
-    }
-    call_free(call);
-}
-
-#define OWNER(type, note) ((type *)(void *)((char *)(note)-offsetof(type, note)))
-
-size_t comrade_cluster_dispatch(comrade_cluster *cluster)
-{
-    size_t n_run = 0;
-    for (;;) {
-        pthread_mutex_lock(&cluster->lock);
-        struct note *note = cluster->notes_first;
-        if (note == NULL) {
-            pthread_mutex_unlock(&cluster->lock);
-            return n_run;
-        }
-        cluster_remove_note(cluster, note);
-        n_run++;
-        switch (note->kind) {
-        case NOTE_CALL:
-            dispatch_call(cluster, OWNER(struct call, note));
-            break;
-        case NOTE_MEMBER:
-            dispatch_member(cluster, OWNER(comrade_member, note));
-            break;
-        case NOTE_WATCH:
-            dispatch_watch(cluster, OWNER(comrade_watch, note));
-            break;
-        case NOTE_CHECK:
-            pthread_mutex_unlock(&cluster->lock);
-            check_call_back(note);
-            break;
-        }
-    }
 }

@@ -22,7 +22,6 @@ struct comrade_health_check {
     size_t index;
     int64_t started_ms; /* monotonic; 0: not called back yet */
     bool is_called;
-    bool is_answered;
 };
 
 struct check_run {
@@ -31,6 +30,7 @@ struct check_run {
     const struct snapshot *snapshot;
     const comrade_client *client;
     size_t n_started;
+    size_t n_settled; /* all before this one are */
     /* Guarded by the lock. */
     size_t n_running;
     size_t n_done;
@@ -60,8 +60,10 @@ struct check_run *check_run_new(comrade_cluster *cluster, struct call *call)
 
 static void check_free(struct comrade_health_check *check)
 {
+    comrade_cluster *cluster = check->cluster;
     snapshot_finish(&check->record);
     free(check);
+    cluster_unref(cluster);
 }
 
 /* Lock held. A check that was never called back is freed; one that was, is its user's to answer. */
@@ -100,13 +102,14 @@ static struct comrade_health_check *check_new(struct check_run *run, size_t i)
     if (check == NULL) {
         return NULL;
     }
+    check->cluster = run->cluster;
+    atomic_fetch_add(&run->cluster->n_references, 1);
     snapshot_init(&check->record);
     if (snapshot_add_record(&check->record, &run->snapshot->records[i]) != COMRADE_OK) {
         check_free(check);
         return NULL;
     }
     check->note.kind = NOTE_CHECK;
-    check->cluster = run->cluster;
     check->on_health_check = run->client->on_health_check;
     check->user = run->client->health_check_user;
     check->run = run;
@@ -151,7 +154,10 @@ bool check_run_step(struct check_run *run, int64_t now_ms)
     size_t n = run->snapshot->n_records;
     size_t limit = run->client->health_check_limit == 0 ? LIMIT : run->client->health_check_limit;
     pthread_mutex_lock(&run->cluster->lock);
-    for (size_t i = 0; i < run->n_started; i++) {
+    while (run->n_settled < run->n_started && run->running[run->n_settled] == NULL) {
+        run->n_settled++;
+    }
+    for (size_t i = run->n_settled; i < run->n_started; i++) {
         struct comrade_health_check *check = run->running[i];
         if (check != NULL && check->is_called && now_ms - check->started_ms >= timeout_ms(run)) {
             let_go(run, i);
@@ -159,7 +165,7 @@ bool check_run_step(struct check_run *run, int64_t now_ms)
             settle(run, i, VERDICT_UNHEALTHY);
         }
     }
-    while (run->n_started < n && run->n_running < limit) {
+    while (!run->client->is_freed && run->n_started < n && run->n_running < limit) {
         start_next(run);
     }
     bool is_done = run->n_done == n;
@@ -174,7 +180,7 @@ int64_t check_run_due_ms(const struct check_run *run)
 {
     int64_t due_ms = INT64_MAX;
     pthread_mutex_lock(&run->cluster->lock);
-    for (size_t i = 0; i < run->n_started; i++) {
+    for (size_t i = run->n_settled; i < run->n_started; i++) {
         const struct comrade_health_check *check = run->running[i];
         if (check != NULL && check->is_called && check->started_ms + timeout_ms(run) < due_ms) {
             due_ms = check->started_ms + timeout_ms(run);
@@ -206,6 +212,16 @@ struct note *check_take_note(comrade_cluster *cluster, const struct call *call)
         }
     }
     return NULL;
+}
+
+void check_drop_note(struct note *note, const comrade_client *client)
+{
+    struct comrade_health_check *check = (struct comrade_health_check *)(void *)note;
+    struct check_run *run = check->run;
+    if (run != NULL && run->client == client) {
+        let_go(run, check->index); /* and frees it: it is queued */
+        run->n_running--;
+    }
 }
 
 void check_call_back(struct note *note)

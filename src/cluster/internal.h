@@ -24,6 +24,7 @@ enum note_kind { NOTE_CALL, NOTE_MEMBER, NOTE_WATCH, NOTE_CHECK };
 
 struct note {
     struct note *next;
+    struct note *previous;
     enum note_kind kind;
     bool is_queued;
 };
@@ -117,9 +118,12 @@ struct comrade_member {
     comrade_error error;
     bool is_started;
     bool is_stopped;
-    bool is_freed; /* nothing is told any more */
-
-    bool is_revealed; /* the worker's: a heartbeat, not the watch, told of a request */
+    bool is_freed;  /* nothing is told any more */
+    int n_tellings; /* callbacks that run now, and may read `core.shutdown` */
+    /* The worker's. */
+    bool is_revealed;      /* a heartbeat, not the watch, told of a request */
+    bool is_released;      /* freed by its user; kept until what it had said is written */
+    int64_t keep_until_ms; /* of one that is released */
 };
 
 struct comrade_client {
@@ -146,7 +150,9 @@ struct comrade_watch {
     struct call *look; /* the operation that looks, when one is under way */
     bool is_dirty;
     bool is_troubled;
-    int64_t next_look_ms;
+    int64_t next_look_ms; /* whatever is heard */
+    int64_t look_began_ms;
+    int64_t rests_until_ms; /* no look before, whatever is heard */
     comrade_members *last;
     /* Guarded by the lock. */
     struct note note;
@@ -160,15 +166,20 @@ struct worker {
     comrade_store *store; /* NULL: not open */
     int watch_fd;         /* -1: no push */
     bool must_watch;
-    int64_t next_watch_ms;    /* when to ask for a watch again, where it could not be had */
-    comrade_member **members; /* sorted by id */
+    int64_t next_watch_ms;     /* when to ask for a watch again, where it could not be had */
+    comrade_member **members;  /* sorted by id */
+    comrade_member **gathered; /* those that a call is for; as much room as `members` */
     size_t n_members;
     size_t members_capacity;
     struct call *calls; /* operations under way, the next to be served first */
+    struct call *calls_last;
     comrade_watch *watches;
     int64_t next_beat_ms;   /* INT64_MAX: nobody to heartbeat */
     int64_t next_member_ms; /* not before: members' calls, after one has failed */
     bool is_beat_asked;
+    bool is_making_way; /* a heartbeat was cancelled: what came in between goes first */
+    int n_member_turns; /* for members alone, since anybody else had one */
+    bool is_watch_turn;
     struct spec_memory specs;
     int64_t specs_revision;
     bool must_read_specs;
@@ -177,6 +188,7 @@ struct worker {
 };
 
 struct comrade_cluster {
+    atomic_int n_references; /* itself, and each health check that is still to be answered */
     const struct env *env;
     const comrade_store_driver *driver;
     char *url;
@@ -199,6 +211,7 @@ struct comrade_cluster {
     struct call *submitted_last;
     struct note *notes_first;
     struct note *notes_last;
+    size_t n_notes;
     bool is_closing;
 };
 
@@ -207,8 +220,12 @@ struct comrade_cluster {
 /* As comrade_cluster_open(); without a thread, the caller makes the worker's turns. */
 comrade_status cluster_open(const comrade_cluster_options *options, const struct env *env,
                             bool has_thread, comrade_cluster **cluster, comrade_error *error);
+void cluster_unref(comrade_cluster *cluster);
 void cluster_signal(int fd); /* makes an eventfd readable */
-/* Both with the lock held. */
+
+/* --- dispatch.c: both with the lock held ---------------------------------------------------------
+ */
+
 void cluster_push_note(comrade_cluster *cluster, struct note *note);
 void cluster_remove_note(comrade_cluster *cluster, struct note *note);
 
@@ -238,12 +255,14 @@ void worker_finish(comrade_cluster *cluster);
 /* The bounds of a call made now. One that is cancellable makes way, after 250 ms, for whatever is
    submitted; every call makes way for closing. */
 comrade_call worker_call(comrade_cluster *cluster, bool is_cancellable);
+/* What came of it: a call that failed because it was cancelled has only made way: CANCELED. */
+comrade_status worker_call_result(const comrade_call *call, comrade_status status);
 /* Opens the store if it is not. */
 comrade_status worker_open(comrade_cluster *cluster, comrade_error *error);
 /* After a failed call: the store's watch may be another one, and must be asked for again. */
 void worker_failed(comrade_cluster *cluster);
 
-/* --- worker_members.c: each makes at most one call, and says whether it made one -----------------
+/* --- worker_records.c: each makes at most one call, and says whether it made one -----------------
  */
 
 bool worker_write_members(comrade_cluster *cluster, int64_t now_ms);
@@ -252,13 +271,18 @@ bool worker_beat_members(comrade_cluster *cluster, int64_t now_ms);
 /* Tells the members that their call did not work, unless it has only made way. */
 void worker_fail_members(comrade_cluster *cluster, comrade_member **members, size_t n_members,
                          comrade_status status, const comrade_error *error, int64_t now_ms);
+int64_t worker_members_due_ms(const comrade_cluster *cluster);
+
+/* --- worker_members.c ---------------------------------------------------------------------------
+ */
+
 void worker_add_member(comrade_cluster *cluster, comrade_member *member);
-void worker_remove_member(comrade_cluster *cluster, comrade_member *member);
 comrade_member *worker_find_member(comrade_cluster *cluster, const char *id);
 void worker_tell_members(comrade_cluster *cluster, int64_t now_ms);
-int64_t worker_members_due_ms(const comrade_cluster *cluster);
 void worker_on_report(comrade_cluster *cluster, struct call *call);
-void member_free_now(comrade_member *member);
+/* Frees it as soon as what it had said is written. */
+void worker_release_member(comrade_cluster *cluster, comrade_member *member);
+void worker_drop_members(comrade_cluster *cluster);
 
 /* --- worker_specs.c: likewise -------------------------------------------------------------------
  */
@@ -270,11 +294,22 @@ bool worker_keep_specs(comrade_cluster *cluster, int64_t now_ms);
 
 void worker_add_operation(comrade_cluster *cluster, struct call *call);
 bool worker_step_operations(comrade_cluster *cluster, int64_t now_ms);
-bool worker_step_watches(comrade_cluster *cluster, int64_t now_ms);
 int64_t worker_operations_due_ms(const comrade_cluster *cluster);
+/* One step of an operation, which makes at most one call. */
+void worker_advance(comrade_cluster *cluster, struct call *call, int64_t now_ms, bool *has_called);
+/* Is there anything to do for it now? */
+bool worker_is_due(const struct call *call, int64_t now_ms);
 void worker_drop_operations(comrade_cluster *cluster);
+void worker_drop_operations_of(comrade_cluster *cluster, const comrade_client *client);
+
+/* --- worker_watches.c ---------------------------------------------------------------------------
+ */
+
+bool worker_step_watches(comrade_cluster *cluster, int64_t now_ms);
+int64_t worker_look_due_ms(const comrade_watch *watch); /* of one that is not looking */
 void worker_watches_on_change(comrade_cluster *cluster, const char *role);
 void worker_remove_watch(comrade_cluster *cluster, comrade_watch *watch);
+void worker_remove_watches_of(comrade_cluster *cluster, const comrade_client *client);
 void watch_free_now(comrade_watch *watch);
 /* Drops its calls, and frees it. In client.c. */
 void worker_free_client(comrade_cluster *cluster, comrade_client *client);
@@ -293,5 +328,18 @@ void check_run_take_verdicts(struct check_run *run, struct operation *operation)
 void check_call_back(struct note *note);
 /* Is there a check of this call to be called back? Lock held; removes it from the queue. */
 struct note *check_take_note(comrade_cluster *cluster, const struct call *call);
+/* Lock held. Frees a check that waits to be called back, if it is the client's. */
+void check_drop_note(struct note *note, const comrade_client *client);
+
+/* --- options.c ----------------------------------------------------------------------------------
+ */
+
+/*
+ * Copies a caller's struct, which begins with its size, over `to`, which holds the defaults of this
+ * version and is untouched on failure. An older, smaller struct leaves the rest at its default; a
+ * newer, larger one is accepted where what is unknown here is zero. Errors: INVALID, UNSUPPORTED.
+ */
+comrade_status options_read(const char *what, const void *from, void *to, size_t to_size,
+                            comrade_error *error);
 
 #endif

@@ -36,12 +36,19 @@ static comrade_status check_options(const comrade_member_options *options, const
 comrade_status comrade_member_new(comrade_cluster *cluster, const comrade_member_options *options,
                                   comrade_member **member, comrade_error *error)
 {
+    comrade_member_options copy = COMRADE_MEMBER_OPTIONS_INIT;
+    comrade_status status =
+        options_read("options of the member", options, &copy, sizeof copy, error);
+    if (status != COMRADE_OK) {
+        return status;
+    }
+    options = &copy;
     char uuid[UUID_SIZE];
     env_uuid(cluster->env, uuid);
     const char *id = options->id == NULL ? uuid : options->id;
     const char *host = options->host == NULL ? cluster->host : options->host;
     const char *metadata = options->metadata == NULL ? "{}" : options->metadata;
-    comrade_status status = check_options(options, id, host, metadata, error);
+    status = check_options(options, id, host, metadata, error);
     if (status != COMRADE_OK) {
         return status;
     }
@@ -84,8 +91,11 @@ void comrade_member_free(comrade_member *member)
     pthread_mutex_lock(&cluster->lock);
     cluster_remove_note(cluster, &member->note);
     member->is_freed = true;
+    bool is_telling = member->n_tellings > 0; /* then the release follows the callback */
     pthread_mutex_unlock(&cluster->lock);
-    call_submit(cluster, &member->release);
+    if (!is_telling) {
+        call_submit(cluster, &member->release);
+    }
 }
 
 const char *comrade_member_id(const comrade_member *member)
@@ -137,7 +147,17 @@ static comrade_status no_memory(comrade_error *error)
 static comrade_status report_call(comrade_member *member, const comrade_report *report,
                                   struct call **call, comrade_error *error)
 {
-    comrade_status status = COMRADE_OK;
+    comrade_report copy = COMRADE_REPORT_INIT;
+    comrade_status status =
+        options_read("contents of the report", report, &copy, sizeof copy, error);
+    if (status != COMRADE_OK) {
+        return status;
+    }
+    report = &copy;
+    if ((int)report->state < 0 || report->state > COMRADE_STATE_BACKOFF) {
+        return comrade_error_set(error, COMRADE_INVALID, "there is no state %d",
+                                 (int)report->state);
+    }
     if (report->metadata != NULL) {
         status = limits_check_object("metadata", report->metadata, error);
     }
@@ -248,8 +268,10 @@ comrade_status comrade_member_fetch(comrade_member *member, int64_t timeout_ms,
     if (status == COMRADE_OK) {
         status = call_run(member->cluster, call, timeout_ms, &outcome, error);
     }
-    if (status == COMRADE_OK) {
+    if (status == COMRADE_OK && members != NULL) {
         *members = outcome.members;
+    } else if (status == COMRADE_OK) {
+        comrade_members_free(outcome.members);
     }
     return status;
 }
@@ -261,6 +283,7 @@ comrade_status comrade_member_update_submit(comrade_member *member, comrade_done
     if (call == NULL) {
         return no_memory(error);
     }
+    call->member = member;
     call_submit(member->cluster, call);
     return COMRADE_OK;
 }
@@ -269,6 +292,9 @@ comrade_status comrade_member_update(comrade_member *member, int64_t timeout_ms,
                                      comrade_error *error)
 {
     struct call *call = call_new(CALL_UPDATE, NULL, NULL);
-    return call == NULL ? no_memory(error)
-                        : call_run(member->cluster, call, timeout_ms, NULL, error);
+    if (call == NULL) {
+        return no_memory(error);
+    }
+    call->member = member;
+    return call_run(member->cluster, call, timeout_ms, NULL, error);
 }

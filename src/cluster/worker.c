@@ -1,9 +1,9 @@
 /*
  * The thread that talks to the store. It works in turns, each of which makes at most one call, in
- * the order of urgency: what members must write (registrations, alive:false), heartbeats,
- * what they must read, role specs, then one step of one operation, then the watches. So a long
- * listing, which comes in pages, never holds up a heartbeat, and everything that gathers while a
- * call is under way goes out together in the next.
+ * the order of urgency: heartbeats, what members must write (registrations, alive:false), what they
+ * must read, role specs; then one step of one operation or of one watch. So a long listing, which
+ * comes in pages, never holds up a heartbeat, and everything that gathers while a call is under way
+ * goes out together in the next. A heartbeat that takes long makes way for what was submitted.
  */
 #include "cluster/internal.h"
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CANCELLABLE_AFTER_MS = 250 };
+enum { CANCELLABLE_AFTER_MS = 250, MEMBER_TURNS_MAX = 8 };
 
 static int64_t call_now_ms(void *cluster)
 {
@@ -28,6 +28,13 @@ comrade_call worker_call(comrade_cluster *cluster, bool is_cancellable)
         .now_ms = call_now_ms,
         .clock = cluster,
     };
+}
+
+comrade_status worker_call_result(const comrade_call *call, comrade_status status)
+{
+    bool is_cut = status == COMRADE_UNAVAILABLE && comrade_call_is_over(call) &&
+                  call->now_ms(call->clock) < call->deadline_ms;
+    return is_cut ? COMRADE_CANCELED : status;
 }
 
 static int64_t store_wall_ms(void *cluster)
@@ -56,6 +63,7 @@ comrade_status worker_open(comrade_cluster *cluster, comrade_error *error)
 void worker_failed(comrade_cluster *cluster)
 {
     cluster->worker.must_watch = true;
+    cluster->worker.watch_fd = -1; /* the number may be somebody else's by now */
 }
 
 /* --- The watch -------------------------------------------------------------------------------- */
@@ -110,18 +118,32 @@ static bool open_watch(comrade_cluster *cluster, int64_t now_ms)
         comrade_call call = worker_call(cluster, true);
         worker->watch_fd = cluster->driver->watch(worker->store, &call, NULL);
     }
+    worker->next_watch_ms = now_ms + cluster->heartbeat_ms / 10;
     if (worker->watch_fd >= 0) {
         worker->must_watch = false;
         on_resync(cluster); /* what was announced before nobody heard */
     } else {
-        worker->next_watch_ms =
-            now_ms +
-            env_random_between(cluster->env, cluster->heartbeat_ms / 10, cluster->heartbeat_ms);
+        worker->next_watch_ms +=
+            env_random_between(cluster->env, 0, cluster->heartbeat_ms - cluster->heartbeat_ms / 10);
     }
     return true;
 }
 
 /* --- What users submit ------------------------------------------------------------------------ */
+
+/* The registration of one that is not there yet is a heartbeat too. */
+static void ask_for_beat(comrade_cluster *cluster, struct call *call)
+{
+    const struct member *core = &call->member->core;
+    if (core->phase == MEMBER_IDLE || core->phase == MEMBER_ENDED || core->is_stopping) {
+        call_fail(cluster, call, core->phase == MEMBER_ENDED ? core->end_status : COMRADE_NOT_FOUND,
+                  NULL);
+        return;
+    }
+    cluster->worker.is_beat_asked = true;
+    call->next = cluster->worker.updates;
+    cluster->worker.updates = call;
+}
 
 static void take(comrade_cluster *cluster, struct call *call)
 {
@@ -135,9 +157,7 @@ static void take(comrade_cluster *cluster, struct call *call)
         worker_on_report(cluster, call);
         break;
     case CALL_UPDATE:
-        worker->is_beat_asked = true;
-        call->next = worker->updates;
-        worker->updates = call;
+        ask_for_beat(cluster, call);
         break;
     case CALL_MEMBER_START:
         worker_add_member(cluster, call->member);
@@ -146,8 +166,7 @@ static void take(comrade_cluster *cluster, struct call *call)
         member_stop(&call->member->core);
         break;
     case CALL_MEMBER_FREE:
-        worker_remove_member(cluster, call->member);
-        member_free_now(call->member);
+        worker_release_member(cluster, call->member);
         break;
     case CALL_WATCH_START:
         call->watch->next = worker->watches;
@@ -189,18 +208,46 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Heartbeats come first: they are due once in an interval, and nothing may hold them up. */
+static bool serve_members(comrade_cluster *cluster, int64_t now_ms)
+{
+    bool must_beat = !cluster->worker.is_making_way;
+    cluster->worker.is_making_way = false;
+    return open_watch(cluster, now_ms) || (must_beat && worker_beat_members(cluster, now_ms)) ||
+           worker_write_members(cluster, now_ms) || worker_read_members(cluster, now_ms) ||
+           worker_keep_specs(cluster, now_ms);
+}
+
+/* Operations and watches take turns. */
+static bool serve_clients(comrade_cluster *cluster, int64_t now_ms)
+{
+    struct worker *worker = &cluster->worker;
+    worker->is_watch_turn = !worker->is_watch_turn;
+    return worker->is_watch_turn
+               ? worker_step_watches(cluster, now_ms) || worker_step_operations(cluster, now_ms)
+               : worker_step_operations(cluster, now_ms) || worker_step_watches(cluster, now_ms);
+}
+
+/* Members go before clients, but for one turn in a few. */
+static bool serve(comrade_cluster *cluster, int64_t now_ms)
+{
+    struct worker *worker = &cluster->worker;
+    bool is_clients_turn = worker->n_member_turns >= MEMBER_TURNS_MAX;
+    worker->n_member_turns++;
+    if (!is_clients_turn && serve_members(cluster, now_ms)) {
+        return true;
+    }
+    worker->n_member_turns = 0;
+    return serve_clients(cluster, now_ms) || (is_clients_turn && serve_members(cluster, now_ms));
+}
+
 int64_t worker_turn(comrade_cluster *cluster)
 {
     take_submitted(cluster);
     int64_t now_ms = env_monotonic_ms(cluster->env);
     worker_tell_members(cluster, now_ms);
     drain_watch(cluster);
-    bool has_called = open_watch(cluster, now_ms) || worker_write_members(cluster, now_ms) ||
-                      worker_beat_members(cluster, now_ms) ||
-                      worker_read_members(cluster, now_ms) || worker_keep_specs(cluster, now_ms) ||
-                      worker_step_operations(cluster, now_ms) ||
-                      worker_step_watches(cluster, now_ms);
-    if (has_called) {
+    if (serve(cluster, now_ms)) {
         worker_tell_members(cluster, now_ms);
         return now_ms;
     }
@@ -247,7 +294,7 @@ void worker_finish(comrade_cluster *cluster)
         worker->updates = call->next;
         call_free(call);
     }
+    worker_drop_members(cluster);
     cluster->driver->close(worker->store);
     spec_memory_finish(&worker->specs);
-    free(worker->members);
 }

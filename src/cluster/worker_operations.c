@@ -1,5 +1,5 @@
 /*
- * Operations and watches: what core's machines need is done here, one call to the store at a time.
+ * Operations: what core's machines need is done here, one call to the store at a time.
  * Operations take turns; a snapshot goes page by page, a large write part by part.
  */
 #include "cluster/internal.h"
@@ -13,30 +13,61 @@ enum { PAGE_MEMBERS = 5000, WRITES_A_CALL = 500, FINDINGS_LIMIT = 64 * 1024 };
 
 /* --- The list of those under way -------------------------------------------------------------- */
 
-static void append(struct call **list, struct call *call)
+static void append(struct worker *worker, struct call *call)
 {
     call->next = NULL;
-    while (*list != NULL) {
-        list = &(*list)->next;
+    if (worker->calls == NULL) {
+        worker->calls = call;
+    } else {
+        worker->calls_last->next = call;
     }
-    *list = call;
+    worker->calls_last = call;
+}
+
+/* Unlinks the call behind `before`; NULL: the first. */
+static void unlink_call(struct worker *worker, struct call *before, struct call *call)
+{
+    if (before == NULL) {
+        worker->calls = call->next;
+    } else {
+        before->next = call->next;
+    }
+    if (worker->calls_last == call) {
+        worker->calls_last = before;
+    }
 }
 
 void worker_add_operation(comrade_cluster *cluster, struct call *call)
 {
-    append(&cluster->worker.calls, call);
+    append(&cluster->worker, call);
     if (call->kind == CALL_OPERATION) {
         call->need = operation_start(call->operation);
     }
 }
 
+static void drop_operations(struct worker *worker, const comrade_client *client, bool all)
+{
+    struct call *before = NULL;
+    for (struct call *call = worker->calls; call != NULL;) {
+        struct call *next = call->next;
+        if (all || call->client == client) {
+            unlink_call(worker, before, call);
+            call_free(call);
+        } else {
+            before = call;
+        }
+        call = next;
+    }
+}
+
 void worker_drop_operations(comrade_cluster *cluster)
 {
-    while (cluster->worker.calls != NULL) {
-        struct call *call = cluster->worker.calls;
-        cluster->worker.calls = call->next;
-        call_free(call);
-    }
+    drop_operations(&cluster->worker, NULL, true);
+}
+
+void worker_drop_operations_of(comrade_cluster *cluster, const comrade_client *client)
+{
+    drop_operations(&cluster->worker, client, false);
 }
 
 /* --- One step of one operation ---------------------------------------------------------------- */
@@ -132,7 +163,7 @@ static void step(comrade_cluster *cluster, struct call *call, int64_t now_ms, bo
 }
 
 /* The pause that an operation asks for begins when it asks. */
-static void advance(comrade_cluster *cluster, struct call *call, int64_t now_ms, bool *has_called)
+void worker_advance(comrade_cluster *cluster, struct call *call, int64_t now_ms, bool *has_called)
 {
     enum need before = call->need;
     step(cluster, call, now_ms, has_called);
@@ -192,6 +223,9 @@ static void check_store(comrade_cluster *cluster, struct call *call)
     }
     if (status == COMRADE_OK) {
         call->outcome.findings = buffer_take(&findings);
+        status = call->outcome.findings == NULL ? COMRADE_NO_MEMORY : COMRADE_OK;
+    }
+    if (status == COMRADE_OK) {
         call_complete(cluster, call);
     } else {
         call_fail(cluster, call, status, &error);
@@ -200,7 +234,7 @@ static void check_store(comrade_cluster *cluster, struct call *call)
 }
 
 /* Is there anything to do for it now? */
-static bool is_due(const struct call *call, int64_t now_ms)
+bool worker_is_due(const struct call *call, int64_t now_ms)
 {
     if (call->kind == CALL_CHECK) {
         return true;
@@ -217,173 +251,44 @@ static bool is_due(const struct call *call, int64_t now_ms)
     return true;
 }
 
+/* Does what there is to do for it. The call may be gone, or at the end of the list, afterwards. */
+static void serve(comrade_cluster *cluster, struct call *before, struct call *call, int64_t now_ms,
+                  bool *has_called)
+{
+    struct worker *worker = &cluster->worker;
+    unlink_call(worker, before, call);
+    if (call->kind == CALL_CHECK) {
+        *has_called = true;
+        check_store(cluster, call);
+        return;
+    }
+    worker_advance(cluster, call, now_ms, has_called);
+    if (call->need == NEED_NOTHING) {
+        finish(cluster, call);
+    } else {
+        append(worker, call); /* behind the others, the next time */
+    }
+}
+
 bool worker_step_operations(comrade_cluster *cluster, int64_t now_ms)
 {
-    struct call *list = cluster->worker.calls;
-    struct call *rest = NULL;
+    struct worker *worker = &cluster->worker;
+    struct call *last = worker->calls_last; /* those served go behind it */
+    struct call *before = NULL;
     bool has_called = false;
-    cluster->worker.calls = NULL;
-    while (list != NULL) {
-        struct call *call = list;
-        list = call->next;
+    for (struct call *call = worker->calls; call != NULL && !has_called;) {
+        struct call *next = call == last ? NULL : call->next;
         if (call_is_abandoned(cluster, call)) {
+            unlink_call(worker, before, call);
             call_free(call);
-        } else if (has_called || !is_due(call, now_ms)) {
-            append(&rest, call);
-        } else if (call->kind == CALL_CHECK) {
-            has_called = true;
-            check_store(cluster, call);
+        } else if (worker_is_due(call, now_ms)) {
+            serve(cluster, before, call, now_ms, &has_called);
         } else {
-            advance(cluster, call, now_ms, &has_called);
-            if (call->need == NEED_NOTHING) {
-                finish(cluster, call);
-            } else {
-                append(&cluster->worker.calls, call); /* behind the others, the next time */
-            }
+            before = call;
         }
-    }
-    struct call *served = cluster->worker.calls;
-    cluster->worker.calls = rest;
-    struct call **end = &cluster->worker.calls;
-    while (*end != NULL) {
-        end = &(*end)->next;
-    }
-    *end = served;
-    return has_called;
-}
-
-/* --- Watches ---------------------------------------------------------------------------------- */
-
-void worker_watches_on_change(comrade_cluster *cluster, const char *role)
-{
-    for (comrade_watch *watch = cluster->worker.watches; watch != NULL; watch = watch->next) {
-        watch->is_dirty |=
-            role == NULL || watch->query.role == NULL || strcmp(watch->query.role, role) == 0;
-    }
-}
-
-static struct call *look_new(comrade_cluster *cluster, const comrade_watch *watch)
-{
-    comrade_query role_only = COMRADE_QUERY_INIT;
-    role_only.role = watch->query.role;
-    struct operation_options options = {
-        .kind = OPERATION_LIST,
-        .query = &role_only,
-        .has_health_check = watch->client->on_health_check != NULL,
-        .heartbeat_ms = cluster->heartbeat_ms,
-        .call_timeout_ms = cluster->call_timeout_ms,
-        .env = cluster->env,
-    };
-    struct call *call = call_new(CALL_OPERATION, NULL, NULL);
-    if (call == NULL || operation_new(&options, &call->operation, NULL) != COMRADE_OK) {
-        call_free(call);
-        return NULL;
-    }
-    call->client = watch->client;
-    call->need = operation_start(call->operation);
-    return call;
-}
-
-static void tell_watch(comrade_cluster *cluster, comrade_watch *watch, comrade_members *members,
-                       const comrade_error *error)
-{
-    pthread_mutex_lock(&cluster->lock);
-    comrade_members_free(watch->pending);
-    watch->pending = members_share(members);
-    watch->has_pending_error = error != NULL;
-    if (error != NULL) {
-        watch->error = *error;
-    }
-    if (!watch->is_freed) {
-        cluster_push_note(cluster, &watch->note);
-    }
-    pthread_mutex_unlock(&cluster->lock);
-}
-
-static comrade_members *matching(comrade_cluster *cluster, const comrade_watch *watch,
-                                 struct operation *operation)
-{
-    struct snapshot *snapshot = &operation->snapshot;
-    bool *is_told = calloc(snapshot->n_records + 1, sizeof *is_told);
-    if (is_told == NULL) {
-        return NULL;
-    }
-    for (size_t i = 0; i < snapshot->n_records; i++) {
-        enum verdict verdict = operation->verdicts == NULL ? VERDICT_NONE : operation->verdicts[i];
-        is_told[i] = query_matches(&watch->query, &snapshot->records[i], snapshot->now_ms,
-                                   cluster->call_timeout_ms, verdict);
-    }
-    comrade_members *members =
-        members_new(snapshot, is_told, operation->verdicts, cluster->call_timeout_ms);
-    free(is_told);
-    return members;
-}
-
-static void end_look(comrade_cluster *cluster, comrade_watch *watch)
-{
-    struct operation *operation = watch->look->operation;
-    comrade_members *now = NULL;
-    if (operation->status == COMRADE_OK) {
-        now = matching(cluster, watch, operation);
-    }
-    if (operation->status != COMRADE_OK) {
-        worker_failed(cluster);
-        if (!watch->is_troubled) {
-            watch->is_troubled = true;
-            tell_watch(cluster, watch, NULL, &operation->error);
-        }
-    } else if (now == NULL) {
-        watch->is_dirty = true; /* no memory: with the next look */
-    } else if (watch->is_troubled || watch->last == NULL || !members_equal(watch->last, now)) {
-        watch->is_troubled = false;
-        tell_watch(cluster, watch, now, NULL);
-        comrade_members_free(watch->last);
-        watch->last = members_share(now);
-    }
-    comrade_members_free(now);
-    call_free(watch->look);
-    watch->look = NULL;
-}
-
-bool worker_step_watches(comrade_cluster *cluster, int64_t now_ms)
-{
-    bool has_called = false;
-    for (comrade_watch *watch = cluster->worker.watches; watch != NULL && !has_called;
-         watch = watch->next) {
-        if (watch->look == NULL && (watch->is_dirty || now_ms >= watch->next_look_ms)) {
-            watch->look = look_new(cluster, watch);
-            watch->is_dirty = false;
-            watch->next_look_ms = now_ms + (watch->is_troubled ? cluster->heartbeat_ms / 10 + 1
-                                                               : cluster->heartbeat_ms);
-        }
-        if (watch->look == NULL || !is_due(watch->look, now_ms)) {
-            continue;
-        }
-        advance(cluster, watch->look, now_ms, &has_called);
-        if (watch->look->need == NEED_NOTHING) {
-            end_look(cluster, watch);
-        }
+        call = next;
     }
     return has_called;
-}
-
-void worker_remove_watch(comrade_cluster *cluster, comrade_watch *watch)
-{
-    for (comrade_watch **at = &cluster->worker.watches; *at != NULL; at = &(*at)->next) {
-        if (*at == watch) {
-            *at = watch->next;
-            return;
-        }
-    }
-}
-
-void watch_free_now(comrade_watch *watch)
-{
-    call_free(watch->look);
-    comrade_members_free(watch->last);
-    comrade_members_free(watch->pending);
-    query_finish(&watch->query);
-    free(watch);
 }
 
 /* --- When there is something to do -------------------------------------------------------------
@@ -408,9 +313,7 @@ int64_t worker_operations_due_ms(const comrade_cluster *cluster)
         due_ms = at_ms < due_ms ? at_ms : due_ms;
     }
     for (const comrade_watch *watch = cluster->worker.watches; watch != NULL; watch = watch->next) {
-        int64_t at_ms = watch->look != NULL ? call_due_ms(watch->look)
-                        : watch->is_dirty   ? 0
-                                            : watch->next_look_ms;
+        int64_t at_ms = watch->look != NULL ? call_due_ms(watch->look) : worker_look_due_ms(watch);
         due_ms = at_ms < due_ms ? at_ms : due_ms;
     }
     return due_ms;

@@ -45,6 +45,7 @@ bool worker_keep_specs(comrade_cluster *cluster, int64_t now_ms)
         comrade_call call = worker_call(cluster, true);
         status =
             cluster->driver->snapshot(worker->store, &call, &query, &page.next, &sink, &page, NULL);
+        status = worker_call_result(&call, status);
     }
     if (status == COMRADE_OK) {
         spec_memory_learn(&worker->specs, &roles);

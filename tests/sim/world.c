@@ -225,7 +225,7 @@ static void live(struct world *world, struct inhabitant *inhabitant, struct acto
         world->counts[WORLD_CRASH]++;
         inhabitant->start_ms =
             world->now_ms +
-            world_between(world, 0, world_chance(world, 4) ? 2 * EPOCH_HOUR_MS : 3 * 60 * 1000);
+            world_between(world, 0, world_chance(world, 2) ? 2 * EPOCH_HOUR_MS : 3 * 60 * 1000);
         end_life(life);
         break;
     case 1:

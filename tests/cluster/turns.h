@@ -1,0 +1,28 @@
+/* A cluster without a thread: a test makes the worker's turns, in virtual time. */
+#ifndef CLUSTER_TURNS_H
+#define CLUSTER_TURNS_H
+
+#include "cluster/internal.h"
+
+enum { TURNS_HEARTBEAT_MS = 1000 };
+
+/* What the store behind the scheme "turns" does; all else is the memory store's. */
+struct turns {
+    struct env env;
+    int64_t now_ms;
+    int64_t beat_takes_ms; /* unless it is cancelled */
+    bool is_failing;       /* every call but `watch` */
+    int n_beats;           /* that were answered */
+    int n_snapshots;
+    comrade_cluster *cluster;
+    /* Called while a heartbeat is under way. */
+    void (*on_beat)(struct turns *turns);
+};
+
+/* Registers the scheme; a cmocka group setup. */
+int turns_register(void **state);
+/* `name` is the memory store's. */
+comrade_status turns_open(struct turns *turns, const char *name, comrade_error *error);
+void turns_run(struct turns *turns, int64_t duration_ms);
+
+#endif
