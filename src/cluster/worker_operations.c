@@ -16,7 +16,7 @@ enum { PAGE_MEMBERS = 5000, WRITES_A_CALL = 500, FINDINGS_LIMIT = 64 * 1024 };
 static void append(struct worker *worker, struct call *call)
 {
     call->next = NULL;
-    if (worker->calls == NULL) {
+    if (worker->calls_last == NULL) {
         worker->calls = call;
     } else {
         worker->calls_last->next = call;
