@@ -1,3 +1,8 @@
+/*
+ * The table of drivers, and the loading of modules. A module stays loaded: its library's threads
+ * and exit handlers could not survive it. Its file's name is made of the scheme, which has letters,
+ * digits, '+', '-' and '.' only, so that no URL can name a file elsewhere.
+ */
 #include "store/registry.h"
 
 #include "base/buffer.h"
@@ -10,12 +15,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { REGISTERED_MAX = 16, SCHEME_MAX_BYTES = 31, PATH_LIMIT = 4096 };
-
-#ifndef COMRADE_MODULE_DIR
-#define COMRADE_MODULE_DIR "/usr/lib/comrade"
-#endif
 
 /* To add a scheme that has a module of its own: a row here. */
 static const char *const module_schemes[] = {"postgres", "redis", "etcd", "datastore"};
@@ -94,6 +96,25 @@ static bool has_module(const char *scheme)
     return false;
 }
 
+/* What the module's file has to offer, if it fits. */
+static comrade_status read_module(void *module, const char *path, const char *scheme,
+                                  const comrade_store_driver **driver, comrade_error *error)
+{
+    comrade_store_entry_function entry = NULL;
+    void *symbol = dlsym(module, COMRADE_STORE_ENTRY);
+    memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function */
+    const comrade_store_driver *found = entry == NULL ? NULL : entry();
+    if (found == NULL || found->scheme == NULL || strcmp(found->scheme, scheme) != 0) {
+        return comrade_error_set(error, COMRADE_UNSUPPORTED,
+                                 "%s is not a driver of Comrade's for %s:", path, scheme);
+    }
+    comrade_status status = add(found, error);
+    if (status == COMRADE_OK) {
+        *driver = found;
+    }
+    return status;
+}
+
 /* The directory is fixed; another can be named only by one who is not running set-user-ID. */
 static comrade_status load_module(const char *scheme, const comrade_store_driver **driver,
                                   comrade_error *error)
@@ -101,39 +122,27 @@ static comrade_status load_module(const char *scheme, const comrade_store_driver
     const char *folder = secure_getenv("COMRADE_MODULE_PATH");
     struct buffer path;
     buffer_init(&path, PATH_LIMIT);
-    comrade_status status = COMRADE_OK;
+    comrade_status status;
+    void *module = NULL;
     if (!buffer_append_format(&path, "%s/libcomrade-store-%s.so",
                               folder == NULL ? COMRADE_MODULE_DIR : folder, scheme)) {
         status = comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for a driver's path");
-        goto out;
-    }
-    void *module = dlopen(buffer_text(&path), RTLD_NOW | RTLD_LOCAL);
-    if (module == NULL) {
+    } else if (access(buffer_text(&path), F_OK) != 0) {
         status = has_module(scheme)
                      ? comrade_error_set(error, COMRADE_UNSUPPORTED,
-                                         "the driver for %s: is not installed (%s); install the "
-                                         "package comrade-store-%s",
-                                         scheme, dlerror(), scheme)
+                                         "the driver for %s: is not installed (there is no %s); "
+                                         "install the package comrade-store-%s",
+                                         scheme, buffer_text(&path), scheme)
                      : unknown_scheme(scheme, error);
-        goto out;
-    }
-    comrade_store_entry_function entry;
-    void *symbol = dlsym(module, COMRADE_STORE_ENTRY);
-    memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function */
-    const comrade_store_driver *found = entry == NULL ? NULL : entry();
-    if (found == NULL) {
-        status = comrade_error_set(error, COMRADE_UNSUPPORTED, "%s is not a driver of Comrade's",
-                                   buffer_text(&path));
-        dlclose(module);
-        goto out;
-    }
-    status = add(found, error);
-    if (status == COMRADE_OK) {
-        *driver = found;
+    } else if ((module = dlopen(buffer_text(&path), RTLD_NOW | RTLD_LOCAL)) == NULL) {
+        status = comrade_error_set(error, COMRADE_UNSUPPORTED,
+                                   "the driver for %s: cannot be loaded: %s", scheme, dlerror());
     } else {
+        status = read_module(module, buffer_text(&path), scheme, driver, error);
+    }
+    if (status != COMRADE_OK && module != NULL) {
         dlclose(module);
     }
-out:
     buffer_finish(&path);
     return status;
 }

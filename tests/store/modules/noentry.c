@@ -1,0 +1,7 @@
+/* A shared library, and no driver. */
+int noentry(void);
+
+int noentry(void)
+{
+    return 0;
+}

@@ -1,0 +1,10 @@
+/* Its file says one thing, and it another. */
+#include <comrade/store.h>
+
+COMRADE_API const comrade_store_driver *comrade_store_entry(void);
+
+const comrade_store_driver *comrade_store_entry(void)
+{
+    static const comrade_store_driver driver = {.abi = COMRADE_STORE_ABI, .scheme = "sqlite"};
+    return &driver;
+}
