@@ -63,9 +63,10 @@ static int check_owner(comrade_store *store, comrade_status *status, comrade_err
 {
     int64_t application = 0;
     int64_t n_objects = 0;
-    int result = read_number(store, "PRAGMA application_id", &application);
+    /* In this order: who makes the tables also signs them, perhaps between our two looks. */
+    int result = read_number(store, "SELECT count(*) FROM sqlite_master", &n_objects);
     if (result == SQLITE_OK) {
-        result = read_number(store, "SELECT count(*) FROM sqlite_master", &n_objects);
+        result = read_number(store, "PRAGMA application_id", &application);
     }
     if (result == SQLITE_OK && application != SQLITE_APPLICATION_ID && n_objects > 0) {
         *status = comrade_error_set(error, COMRADE_BROKEN,
