@@ -35,8 +35,8 @@ static const struct option_group watch_options = {"Output", watch_rows};
 struct kept {
     char *role;
     char *id;
-    char *seen; /* for people: state, health, address */
-    char *json; /* without the braces */
+    char *seen; /* what makes a change: for people, what they are shown; else all but `updated` */
+    char *json; /* without the braces; NULL for people */
 };
 
 struct watcher {
@@ -99,29 +99,36 @@ static void print_change(struct watcher *watcher, const char *change, const stru
     }
 }
 
+/* A heartbeat is no change: each one moves `updated`, and the set is told whole. */
+static char *still_text(const comrade_member_data *member)
+{
+    comrade_member_data still = *member;
+    still.updated_ms = 0;
+    return json_text(&still);
+}
+
+static bool fill_kept(const struct watcher *watcher, const comrade_member_data *member,
+                      struct kept *kept)
+{
+    kept->role = strdup(member->role);
+    kept->id = strdup(member->id);
+    kept->seen = watcher->has_json ? still_text(member) : seen_text(member);
+    kept->json = watcher->has_json ? json_text(member) : NULL;
+    return kept->role != NULL && kept->id != NULL && kept->seen != NULL &&
+           (kept->json != NULL || !watcher->has_json);
+}
+
 /* NULL when out of memory. */
-static struct kept *new_set(const comrade_members *members, size_t n)
+static struct kept *new_set(const struct watcher *watcher, const comrade_members *members, size_t n)
 {
     struct kept *set = calloc(n + 1, sizeof *set);
     for (size_t i = 0; set != NULL && i < n; i++) {
-        const comrade_member_data *member = comrade_members_at(members, i);
-        set[i] = (struct kept){strdup(member->role), strdup(member->id), seen_text(member),
-                               json_text(member)};
-        if (set[i].role == NULL || set[i].id == NULL || set[i].seen == NULL ||
-            set[i].json == NULL) {
+        if (!fill_kept(watcher, comrade_members_at(members, i), &set[i])) {
             free_set(set, n);
             return NULL;
         }
     }
     return set;
-}
-
-/* What people are not shown (a restart count, a moment) is no news to them. */
-static bool has_changed(const struct watcher *watcher, const struct kept *old,
-                        const struct kept *fresh)
-{
-    return watcher->has_json ? strcmp(old->json, fresh->json) != 0
-                             : strcmp(old->seen, fresh->seen) != 0;
 }
 
 static int compare(const struct kept *a, const struct kept *b)
@@ -143,7 +150,7 @@ static void tell_changes(struct watcher *watcher, const struct kept *fresh, size
             print_change(watcher, "left", &watcher->kept[i]);
         } else if (order > 0) {
             print_change(watcher, "came", &fresh[j]);
-        } else if (has_changed(watcher, &watcher->kept[i], &fresh[j])) {
+        } else if (strcmp(watcher->kept[i].seen, fresh[j].seen) != 0) {
             print_change(watcher, "changed", &fresh[j]);
         }
         i += order <= 0 ? 1 : 0;
@@ -164,7 +171,7 @@ static void on_change(void *user, const comrade_members *members, const comrade_
         fputs("the store is back\n", stderr);
     }
     size_t n = comrade_members_count(members);
-    struct kept *fresh = new_set(members, n);
+    struct kept *fresh = new_set(watcher, members, n);
     if (fresh == NULL) {
         watcher->is_failed = true;
         return;

@@ -167,6 +167,21 @@ def test_watch_tells_of_each_change(comrade):
     assert watch.wait(HANG_S) == DONE
 
 
+def test_a_heartbeat_is_no_change(comrade):
+    for member_id in ("app-1", "app-2"):
+        start(comrade, member_id)
+    watch = comrade.start("watch", "--role", "app", "--json")
+
+    def lines():
+        return [json.loads(line) for line in watch.out.read_text().splitlines()]
+    wait_until(lambda: len(lines()) == 2, "both are there")
+    seen = one(comrade, "app-1")["updated"]
+    wait_until(lambda: one(comrade, "app-1")["updated"] > seen, "app-1 sent a heartbeat")
+    comrade("zombify", "app-2", check=DONE)
+    wait_until(lambda: len(lines()) > 2, "app-2 changed")
+    assert {line["id"] for line in lines()[2:]} == {"app-2"}
+
+
 def test_check_is_a_nagios_plugin(comrade):
     start(comrade, "app-1")
     done = comrade("check", "--role", "app", "--min", "1", check=0)
