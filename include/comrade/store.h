@@ -156,7 +156,8 @@ typedef enum comrade_change_kind {
  *              same incarnation: nothing is done, and that is no error. `created_ms` 0 keeps the
  *              stored value if the incarnation is the stored one, else it is the store's now.
  *              A record that is made, or whose incarnation changes, is a heartbeat too. The id of a
- *              record that exists under another role moves to the write's role.
+ *              record that exists under another role moves to the write's role, and bumps the
+ *              revision of the one it leaves as well.
  * PUT_REQUEST  GONE if there is no record. A revision is minted; `revision` of the change is not
  *              used.
  * PUT_SPEC     `spec_version` and `spec` replace the stored ones.

@@ -106,9 +106,13 @@ static void a_member_may_move_to_another_role(void **state)
     SCENE(state);
     struct snapshot snapshot;
     contract_put(driver, store, "app", "a", 100, 1);
+    look_at_role(driver, store, "app", &snapshot);
+    int64_t revision = snapshot.roles[0].revision;
+    snapshot_finish(&snapshot);
     contract_put(driver, store, "db", "a", 101, 1);
     look_at_role(driver, store, "app", &snapshot);
     assert_int_equal(snapshot.n_records, 0);
+    assert_true(snapshot.roles[0].revision > revision);
     snapshot_finish(&snapshot);
     look_at_role(driver, store, "db", &snapshot);
     assert_int_equal(snapshot.n_records, 1);

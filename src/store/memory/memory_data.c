@@ -264,6 +264,15 @@ static void remove_entry(struct memory_data *data, const char *id)
     }
 }
 
+/* The role that the record with this id is leaving; NULL if it is in this one already, or new. */
+static struct memory_role *role_left(const struct memory_data *data, const char *id,
+                                     const char *role)
+{
+    const struct memory_entry *entry = memory_data_find(data, id);
+    bool is_leaving = entry != NULL && strcmp(entry->record.role, role) != 0;
+    return is_leaving ? memory_data_find_role(data, entry->record.role) : NULL;
+}
+
 static bool apply(struct memory_data *data, const comrade_write *write,
                   const comrade_change *change, int64_t now_ms)
 {
@@ -288,10 +297,14 @@ static bool apply(struct memory_data *data, const comrade_write *write,
     if (!changed_record(data, write, change, now_ms, &record)) {
         return true;
     }
+    struct memory_role *left = role_left(data, record.id, record.role);
     struct memory_entry *entry = entry_new(&record);
     if (entry == NULL || !put_entry(data, entry)) {
         entry_free(entry);
         return false;
+    }
+    if (left != NULL) { /* who looks at it page by page must see that it is torn */
+        left->revision = mint(left->revision, now_ms);
     }
     return true;
 }

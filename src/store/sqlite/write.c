@@ -167,6 +167,28 @@ static int write_own(comrade_store *store, enum statement name, const comrade_wr
     return step_once(put);
 }
 
+static int put_role(comrade_store *store, const char *role, int64_t revision, const char *recent)
+{
+    sqlite3_stmt *put = sqlite_statement(store, STATEMENT_PUT_ROLE);
+    if (put == NULL) {
+        return sqlite3_extended_errcode(store->database);
+    }
+    sqlite3_bind_int64(put, 1, store->cluster);
+    bind_text(put, 2, role);
+    sqlite3_bind_int64(put, 3, revision);
+    bind_text(put, 4, recent);
+    return step_once(put);
+}
+
+/* The role that a record leaves is changed as well: who looks at it page by page must see it. */
+static int leave_role(comrade_store *store, const char *left, int64_t now_ms)
+{
+    struct stored_role role;
+    int code = read_role(store, left, &role);
+    return code == SQLITE_OK ? put_role(store, left, mint(role.revision, now_ms), role.recent)
+                             : code;
+}
+
 static int put_own(comrade_store *store, const comrade_write *write, const comrade_change *change,
                    int64_t now_ms)
 {
@@ -186,7 +208,12 @@ static int put_own(comrade_store *store, const comrade_write *write, const comra
                                  own->incarnation, own->sequence};
         return code == SQLITE_OK ? sqlite_run(store, STATEMENT_INSERT_HEARTBEAT, heads, 4) : code;
     }
-    code = write_own(store, STATEMENT_UPDATE_OWN, write, change, created_ms);
+    if (strcmp(stored.role, write->role) != 0) {
+        code = leave_role(store, stored.role, now_ms);
+    }
+    if (code == SQLITE_OK) {
+        code = write_own(store, STATEMENT_UPDATE_OWN, write, change, created_ms);
+    }
     const int64_t heads[] = {stored.key, is_same_life ? stored.updated_ms : now_ms,
                              own->incarnation, own->sequence};
     return code == SQLITE_OK ? sqlite_run(store, STATEMENT_OWN_HEADS, heads, 4) : code;
@@ -277,15 +304,7 @@ static int bump_role(comrade_store *store, const comrade_write *write,
         memcpy(recent + len, role->recent, kept);
         recent[len + kept] = '\0';
     }
-    sqlite3_stmt *put = sqlite_statement(store, STATEMENT_PUT_ROLE);
-    if (put == NULL) {
-        return sqlite3_extended_errcode(store->database);
-    }
-    sqlite3_bind_int64(put, 1, store->cluster);
-    bind_text(put, 2, write->role);
-    sqlite3_bind_int64(put, 3, revision);
-    bind_text(put, 4, recent);
-    return step_once(put);
+    return put_role(store, write->role, revision, recent);
 }
 
 static int announce(comrade_store *store, const comrade_write *write, const comrade_change *change,
