@@ -1,6 +1,7 @@
 /* What the verbs share: exit codes, errors, and the cluster that the options name. */
 #include "cli/cli.h"
 
+#include "base/error.h"
 #include "cli/store_place.h"
 
 #include <stdarg.h>
@@ -95,12 +96,15 @@ int cli_error(const struct cli *cli, const comrade_error *error)
 
 int cli_fail(const struct cli *cli, int exit_code, const char *format, ...)
 {
+    char message[COMRADE_ERROR_MESSAGE_SIZE];
+    comrade_error error; /* escapes what the message repeats of the command line or the store */
     va_list args;
-    print_prefix(cli);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    comrade_error_set(&error, COMRADE_INVALID, "%s", message);
+    print_prefix(cli);
+    fprintf(stderr, "%s\n", error.message);
     return exit_code;
 }
 

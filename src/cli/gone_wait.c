@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { SILENT_MS = 60 * 1000 };
+enum { SILENT_MS = 60 * 1000, LOOK_AGAIN_MS = 5 * 1000 };
 
 static const struct option_row wait_rows[] = {
     {.name = "wait",
@@ -26,7 +26,7 @@ static const struct option_row wait_rows[] = {
 const struct option_group wait_options = {"Waiting", wait_rows};
 
 struct wait {
-    struct cli *cli;
+    FILE *out; /* stderr, where stdout is for scripts */
     const char *id;
     int64_t incarnation;
     int64_t started_ms; /* monotonic */
@@ -39,9 +39,9 @@ static void say(struct wait *wait, const char *what)
 {
     char took[DURATION_TEXT_SIZE];
     duration_text(env_monotonic_ms(&env_system) - wait->started_ms, took);
-    output_text(stdout, wait->id);
-    printf(": %s (%s)\n", what, took);
-    fflush(stdout);
+    output_text(wait->out, wait->id);
+    fprintf(wait->out, ": %s (%s)\n", what, took);
+    fflush(wait->out);
 }
 
 static void on_change(void *user, const comrade_members *members, const comrade_error *error)
@@ -57,7 +57,7 @@ static void on_change(void *user, const comrade_members *members, const comrade_
         wait->is_gone = true;
         return;
     }
-    if (member->now_ms - member->updated_ms > SILENT_MS) {
+    if (member->now_ms - member->updated_ms >= SILENT_MS) {
         wait->is_gone = true;
         wait->is_silent = true;
         return;
@@ -69,9 +69,32 @@ static void on_change(void *user, const comrade_members *members, const comrade_
     }
 }
 
-static int wait_for_one(struct cli *cli, const comrade_member_data *member, int64_t timeout_ms)
+/* A watch is silent while a member merely ages, so it is looked at now and then as well. */
+static void follow(struct cli *cli, const comrade_query *query, struct wait *wait,
+                   int64_t deadline_ms)
 {
-    struct wait wait = {.cli = cli,
+    int64_t look_ms = wait->started_ms + LOOK_AGAIN_MS;
+    int64_t now_ms = wait->started_ms;
+    while (!wait->is_gone && now_ms < deadline_ms) {
+        cluster_wait(cli->cluster, -1, look_ms < deadline_ms ? look_ms : deadline_ms);
+        now_ms = env_monotonic_ms(&env_system);
+        comrade_members *members = NULL;
+        if (now_ms >= look_ms && !wait->is_gone) {
+            look_ms = now_ms + LOOK_AGAIN_MS;
+            /* A failure is the watch's to tell. */
+            if (comrade_client_get_members(cli->client, query, cli->timeout_ms, &members, NULL) ==
+                COMRADE_OK) {
+                on_change(wait, members, NULL);
+            }
+            comrade_members_free(members);
+        }
+    }
+}
+
+static int wait_for_one(struct cli *cli, FILE *out, const comrade_member_data *member,
+                        int64_t timeout_ms)
+{
+    struct wait wait = {.out = out,
                         .id = member->id,
                         .incarnation = member->incarnation,
                         .started_ms = env_monotonic_ms(&env_system)};
@@ -85,10 +108,7 @@ static int wait_for_one(struct cli *cli, const comrade_member_data *member, int6
     if (comrade_watch_start(cli->client, &query, on_change, &wait, &watch, &error) != COMRADE_OK) {
         return cli_error(cli, &error);
     }
-    int64_t deadline_ms = wait.started_ms + timeout_ms;
-    while (!wait.is_gone && env_monotonic_ms(&env_system) < deadline_ms) {
-        cluster_wait(cli->cluster, -1, deadline_ms);
-    }
+    follow(cli, &query, &wait, wait.started_ms + timeout_ms);
     comrade_watch_stop(watch);
     if (wait.is_gone) {
         say(&wait, wait.is_silent ? "silent for a minute; it has probably crashed" : "gone");
@@ -107,8 +127,9 @@ int gone_wait(struct cli *cli, const struct options *options, const comrade_memb
         return worst;
     }
     int64_t timeout_ms = options_number(options, "wait-timeout", 0);
+    FILE *out = options_flag(options, "json") || options_flag(options, "ids") ? stderr : stdout;
     for (size_t i = 0; i < comrade_members_count(members); i++) {
-        int code = wait_for_one(cli, comrade_members_at(members, i), timeout_ms);
+        int code = wait_for_one(cli, out, comrade_members_at(members, i), timeout_ms);
         worst = code > worst ? code : worst;
     }
     return worst;

@@ -47,6 +47,7 @@ static int run(struct cli *cli, const struct options *options)
     const char *role = options_text(options, "role");
     struct ask ask;
     if (cli_open(cli, options) != EXIT_CODE_DONE) {
+        puts("UNKNOWN - the store cannot be used; stderr says why");
         return CHECK_UNKNOWN;
     }
     int code;

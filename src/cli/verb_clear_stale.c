@@ -26,6 +26,9 @@ static int run(struct cli *cli, const struct options *options)
         code = cli_error(cli, &ask.error);
     } else {
         code = output_told(cli, options, ask.members, "", " was deleted\n");
+        if (comrade_members_count(ask.members) == 0) {
+            fputs("nothing to delete\n", stderr);
+        }
     }
     ask_finish(&ask);
     return code;

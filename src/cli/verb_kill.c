@@ -49,7 +49,7 @@ static int ask_one(struct cli *cli, const struct options *options, submit_functi
     return code;
 }
 
-/* Goes on after a failure; the exit code is the first one that is not 0. */
+/* Goes on after a failure, unless it is the store's; the exit code is the first that is not 0. */
 static int ask_each(struct cli *cli, const struct options *options, submit_function submit,
                     const char *behind)
 {
@@ -57,7 +57,7 @@ static int ask_each(struct cli *cli, const struct options *options, submit_funct
     if (code != EXIT_CODE_DONE) {
         return code;
     }
-    for (size_t i = 0; i < options->n_operands; i++) {
+    for (size_t i = 0; i < options->n_operands && code != EXIT_CODE_UNAVAILABLE; i++) {
         int one = ask_one(cli, options, submit, options->operands[i], behind);
         code = code == EXIT_CODE_DONE ? one : code;
     }

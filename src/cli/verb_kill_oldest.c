@@ -88,6 +88,8 @@ static const struct option_row rolling_rows[] = {
 };
 static const struct option_group rolling_options = {NULL, rolling_rows};
 
+enum { SAY_WAITING_MS = 3000 };
+
 /* What was printed last about a member that was asked. */
 struct seen {
     char id[COMRADE_ID_MAX_BYTES + 1];
@@ -96,10 +98,13 @@ struct seen {
 };
 
 struct progress {
-    int64_t started_ms; /* monotonic */
+    int64_t started_ms; /* monotonic, as all here */
+    int64_t said_ms;    /* when a line was printed last */
+    bool has_said_waiting;
     struct seen *seen;
     size_t n_seen;
-    bool has_begun; /* what was so before is not news */
+    size_t n_available; /* in the role */
+    bool has_begun;     /* what was so before is not news */
 };
 
 static const char *step_of(const comrade_member_data *member)
@@ -130,10 +135,12 @@ static struct seen *find_seen(struct progress *progress, const comrade_member_da
     return &seen[progress->n_seen++];
 }
 
-static void say(const struct progress *progress, const char *id, const char *what)
+static void say(struct progress *progress, const char *id, const char *what)
 {
     char took[DURATION_TEXT_SIZE];
-    duration_text(env_monotonic_ms(&env_system) - progress->started_ms, took);
+    progress->said_ms = env_monotonic_ms(&env_system);
+    progress->has_said_waiting = false;
+    duration_text(progress->said_ms - progress->started_ms, took);
     printf("%6s  ", took);
     output_text(stdout, id);
     printf(" %s\n", what);
@@ -147,8 +154,10 @@ static void on_change(void *user, const comrade_members *members, const comrade_
         fprintf(stderr, "%s; still rolling\n", error->message);
         return;
     }
+    progress->n_available = 0;
     for (size_t i = 0; i < comrade_members_count(members); i++) {
         const comrade_member_data *member = comrade_members_at(members, i);
+        progress->n_available += member->is_available ? 1 : 0;
         struct seen *seen =
             member->request == COMRADE_REQUEST_NONE ? NULL : find_seen(progress, member);
         if (seen != NULL && strcmp(seen->what, step_of(member)) != 0) {
@@ -161,10 +170,41 @@ static void on_change(void *user, const comrade_members *members, const comrade_
     progress->has_begun = true;
 }
 
+/* Why nothing happens, once for each time that nothing happens. */
+static void say_waiting(struct progress *progress, int64_t patience_ms)
+{
+    int64_t now_ms = env_monotonic_ms(&env_system);
+    if (progress->has_said_waiting || now_ms - progress->said_ms < patience_ms) {
+        return;
+    }
+    char took[DURATION_TEXT_SIZE];
+    duration_text(now_ms - progress->started_ms, took);
+    printf("%6s  waiting for others to take their place: %zu available now, no more than the "
+           "minimum\n",
+           took, progress->n_available);
+    fflush(stdout);
+    progress->has_said_waiting = true;
+}
+
+/* Until the rolling kill is done, which may take days. */
+static comrade_status follow(struct ask *ask, comrade_status submitted, struct progress *progress,
+                             int64_t interval_ms, bool is_quiet)
+{
+    while (submitted == COMRADE_OK && !ask->is_done) {
+        int64_t now_ms = env_monotonic_ms(&env_system);
+        cluster_wait(ask->cli->cluster, -1, now_ms + SAY_WAITING_MS);
+        if (!is_quiet && !ask->is_done) {
+            say_waiting(progress, interval_ms + SAY_WAITING_MS);
+        }
+    }
+    return ask_wait(ask, submitted, 0);
+}
+
 static int roll(struct cli *cli, const struct options *options, const comrade_query *query)
 {
     struct ask ask = {0};
-    struct progress progress = {.started_ms = env_monotonic_ms(&env_system)};
+    int64_t now_ms = env_monotonic_ms(&env_system);
+    struct progress progress = {.started_ms = now_ms, .said_ms = now_ms};
     comrade_watch *watch = NULL;
     comrade_request_options request = COMRADE_REQUEST_OPTIONS_INIT;
     comrade_query role = COMRADE_QUERY_INIT;
@@ -176,17 +216,18 @@ static int roll(struct cli *cli, const struct options *options, const comrade_qu
     if (ask_init(&ask, cli) != COMRADE_OK ||
         (!is_for_scripts && comrade_watch_start(cli->client, &role, on_change, &progress, &watch,
                                                 &ask.error) != COMRADE_OK) ||
-        ask_wait(&ask,
-                 comrade_client_rolling_kill_submit(ask.client, query, &request, ask_done, &ask,
-                                                    &ask.error),
-                 INT32_MAX) != COMRADE_OK) {
+        follow(&ask,
+               comrade_client_rolling_kill_submit(ask.client, query, &request, ask_done, &ask,
+                                                  &ask.error),
+               &progress, request.interval_ms, is_for_scripts) != COMRADE_OK) {
         code = cli_error(cli, &ask.error);
     } else {
         code = is_for_scripts ? output_told(cli, options, ask.members, "", "") : output_end(cli);
     }
     if (code == EXIT_CODE_DONE && !is_for_scripts) {
-        printf("%zu members were asked to leave, one after another\n",
-               comrade_members_count(ask.members));
+        size_t n_asked = comrade_members_count(ask.members);
+        printf("%zu member%s asked to leave, one after another\n", n_asked,
+               n_asked == 1 ? " was" : "s were");
         code = output_end(cli);
     }
     comrade_watch_stop(watch);

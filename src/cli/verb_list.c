@@ -64,7 +64,7 @@ static int print_lines(struct cli *cli, const comrade_members *members, bool is_
 }
 
 /* To people who look at a terminal, and to nobody else. */
-static void print_footer(const struct options *options, size_t n_hidden, bool has_asked)
+static void print_footer(size_t n_hidden, bool has_asked)
 {
     if (isatty(STDOUT_FILENO) != 1 || isatty(STDERR_FILENO) != 1) {
         return;
@@ -73,16 +73,12 @@ static void print_footer(const struct options *options, size_t n_hidden, bool ha
         fputs("* asked to leave: comrade show ID says by whom and why\n", stderr);
     }
     if (n_hidden > 0) {
-        fprintf(stderr,
-                "%zu more %s starting, leaving, gone or zombified: comrade list%s%s --all\n",
-                n_hidden, n_hidden == 1 ? "is" : "are",
-                options_text(options, "role") == NULL ? "" : " --role ",
-                options_text(options, "role") == NULL ? "" : options_text(options, "role"));
+        fprintf(stderr, "%zu more %s starting, leaving, gone or zombified: --all shows %s\n",
+                n_hidden, n_hidden == 1 ? "is" : "are", n_hidden == 1 ? "it" : "them");
     }
 }
 
-static int print_table(struct cli *cli, const struct options *options,
-                       const comrade_members *members, bool is_all)
+static int print_table(struct cli *cli, const comrade_members *members, bool is_all)
 {
     struct table table;
     size_t n_hidden = 0;
@@ -106,7 +102,7 @@ static int print_table(struct cli *cli, const struct options *options,
     }
     code = code == EXIT_CODE_DONE ? output_end(cli) : code;
     table_finish(&table);
-    print_footer(options, n_hidden, has_asked);
+    print_footer(n_hidden, has_asked);
     return code;
 }
 
@@ -127,7 +123,7 @@ static int run(struct cli *cli, const struct options *options)
     if (code == 0 && (options_flag(options, "json") || options_flag(options, "ids"))) {
         code = print_lines(cli, members, wants_all(options), options_flag(options, "json"));
     } else if (code == 0) {
-        code = print_table(cli, options, members, wants_all(options));
+        code = print_table(cli, members, wants_all(options));
     }
     comrade_members_free(members);
     member_query_finish(&query);

@@ -168,9 +168,13 @@ static void print_people(const comrade_member_data *member)
     printf("%s%s%s\n", why_not == NULL ? "yes" : "no: ", why_not == NULL ? "" : why_not,
            why_not == NULL ? ", the disruption budget counts it" : "");
     line("address", address[0] == '\0' ? "-" : address);
-    line("host", member->host);
+    line("host", member->host[0] == '\0' ? "-" : member->host);
     label("pid");
-    printf("%lld\n", (long long)member->pid);
+    if (member->pid == 0) {
+        puts("-");
+    } else {
+        printf("%lld\n", (long long)member->pid);
+    }
     line_moment("created", member->created_ms, member->now_ms);
     line_moment("heartbeat", member->updated_ms, member->now_ms);
     label("incarnation");

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -183,6 +184,31 @@ static void on_change(void *user, const comrade_members *members, const comrade_
     watcher->is_failed |= fflush(stdout) != 0;
 }
 
+/*
+ * Readable when a signal came, or when the reader of stdout has gone: nothing may change for hours,
+ * and `comrade watch | head` should not last that long. -1: errno says why.
+ */
+static int open_ends(int signal_fd)
+{
+    int ends_fd = signal_fd < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event signals = {.events = EPOLLIN};
+    struct epoll_event reader = {.events = EPOLLERR};
+    if (ends_fd >= 0 && epoll_ctl(ends_fd, EPOLL_CTL_ADD, signal_fd, &signals) != 0) {
+        close(ends_fd);
+        return -1;
+    }
+    if (ends_fd >= 0) {
+        epoll_ctl(ends_fd, EPOLL_CTL_ADD, STDOUT_FILENO, &reader); /* EPERM: a file has no reader */
+    }
+    return ends_fd;
+}
+
+static bool has_ended(int ends_fd)
+{
+    struct epoll_event event;
+    return epoll_wait(ends_fd, &event, 1, 0) > 0;
+}
+
 /* Until a signal says to stop, or nobody reads any more. */
 static int follow(struct cli *cli, const comrade_query *query, bool has_json)
 {
@@ -196,23 +222,28 @@ static int follow(struct cli *cli, const comrade_query *query, bool has_json)
     sigaddset(&stop_signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &stop_signals, &before);
     int signal_fd = signalfd(-1, &stop_signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    int ends_fd = open_ends(signal_fd);
     int code = EXIT_CODE_DONE;
-    if (signal_fd < 0) {
+    if (ends_fd < 0) {
         code = cli_fail(cli, EXIT_CODE_FAILED, "cannot wait for signals: %s", strerror(errno));
     } else if (comrade_watch_start(cli->client, query, on_change, &watcher, &watch, &error) !=
                COMRADE_OK) {
         code = cli_error(cli, &error);
     }
-    struct signalfd_siginfo signal_info;
-    while (code == EXIT_CODE_DONE && !watcher.is_failed &&
-           (signal_fd < 0 || read(signal_fd, &signal_info, sizeof signal_info) < 0)) {
-        cluster_wait(cli->cluster, signal_fd, INT64_MAX);
+    while (code == EXIT_CODE_DONE && !watcher.is_failed && !has_ended(ends_fd)) {
+        cluster_wait(cli->cluster, ends_fd, INT64_MAX);
     }
     if (watcher.is_failed) {
         code = output_end(cli);
     }
     comrade_watch_stop(watch);
+    if (ends_fd >= 0) {
+        close(ends_fd);
+    }
     if (signal_fd >= 0) {
+        struct signalfd_siginfo taken; /* else it would end the program, or the shell, below */
+        while (read(signal_fd, &taken, sizeof taken) > 0) {
+        }
         close(signal_fd);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
