@@ -125,7 +125,9 @@ def test_unknown_and_ambiguous_ids(comrade):
                          ids=["empty", "100 kB", "escape", "slash", "no UTF-8"])
 def test_bad_ids_are_refused_unescaped_nowhere(comrade, bad):
     environment = clean_environment(COMRADE_STORE=comrade.store_url)
-    for arguments in (["kill", bad], ["zombify", bad], ["run", "--role", "app", "--id", bad, "--",
+    for arguments in (["kill", bad], ["zombify", bad], ["show", bad],
+                      ["list", "--where", bad], ["role", "show", bad],
+                      ["role", "set", "app", "--min", bad], ["run", "--role", "app", "--id", bad, "--",
                                                         "true"],
                       ["run", "--role", bad, "--", "true"]):
         done = subprocess.run([PROGRAM, *arguments], env=environment, capture_output=True,
@@ -235,3 +237,51 @@ def test_a_reader_that_has_seen_enough_ends_list_quietly(comrade):
                           timeout=HANG_S, check=False)
     os.close(write_end)
     assert done.stderr.strip() in ("1", "141"), done.stderr
+
+
+def test_watch_ends_with_its_reader_though_nothing_changes(comrade):
+    start(comrade, "app-1")
+    watch = comrade.start("watch")
+    wait_until(lambda: "came" in watch.out.read_text(), "app-1 was told")
+    assert watch.poll() is None, "it does not end by itself"
+    piped = subprocess.run(["/bin/sh", "-c", f"'{PROGRAM}' watch | head -n 1"], text=True,
+                           env=clean_environment(COMRADE_STORE=comrade.store_url),
+                           capture_output=True, timeout=HANG_S, check=False)
+    assert " came " in piped.stdout and piped.stderr == ""
+
+
+def test_what_a_followed_kill_prints_for_scripts_is_only_that(comrade):
+    start(comrade, "app-1")
+    done = comrade("kill", "app-1", "--wait", "--json", check=DONE)
+    assert json.loads(done.stdout)["id"] == "app-1"
+    assert "app-1: gone" in done.stderr
+
+
+def test_a_followed_kill_notices_a_crash_of_the_unhealthy(comrade):
+    """Nothing about such a member changes but its age."""
+    agent = start(comrade, "app-1")
+    agent.kill()
+    agent.wait()
+    path = comrade.store_url.removeprefix("sqlite:")
+    with sqlite3.connect(path) as database:  # as if 58 s had passed
+        database.execute("UPDATE heartbeat SET updated = updated - 58 * 1000")
+        database.execute("UPDATE member SET state = 'unhealthy'")
+    database.close()
+    assert one(comrade, "app-1")["state"] == "unhealthy"
+    done = comrade("kill", "app-1", "--force", "--wait", check=DONE)
+    assert "silent for a minute" in done.stdout
+
+
+def test_a_rolling_kill_says_why_nothing_happens(comrade):
+    start(comrade, "app-1")
+    rolling = comrade.start("rolling-kill", "--role", "app", "--interval", "100ms")
+    wait_until(lambda: "waiting" in rolling.out.read_text(), "it says that it waits")
+    assert "1 available now" in rolling.out.read_text()
+    assert len(comrade.list()) == 1
+    rolling.kill()
+    rolling.wait()
+
+
+def test_clear_stale_says_that_there_is_nothing(comrade):
+    done = comrade("clear-stale", check=DONE)
+    assert done.stdout == "" and "nothing to delete" in done.stderr
