@@ -32,6 +32,11 @@
  *   `const char *` arguments are copied. Pointers handed out are borrowed: from a callback until it
  *   returns, from a comrade_members until comrade_members_free(). Free functions accept NULL.
  *
+ * Options
+ *   Each struct of options begins with its size: set all of it by its initialiser. A program built
+ *   against an older header gets the defaults of what is newer; one built against a newer header is
+ *   refused (UNSUPPORTED) if it asks for what this library does not know.
+ *
  * Errors
  *   Functions return 0 (COMRADE_OK) or a negative comrade_status, and describe what was tried, on
  *   which store, and what it said, in a caller-owned comrade_error (NULL is accepted). Secrets in a
@@ -150,7 +155,10 @@ COMRADE_API comrade_status comrade_cluster_open(const comrade_cluster_options *o
 COMRADE_API void comrade_cluster_close(comrade_cluster *cluster);
 /* Readable while dispatch() has something to do. Owned by the cluster. */
 COMRADE_API int comrade_cluster_fd(const comrade_cluster *cluster);
-/* Runs the callbacks that are waiting, on this thread. Never blocks. Returns how many it ran. */
+/*
+ * Runs the callbacks that are waiting, on this thread, and leaves what they queue for the next
+ * time. Never blocks. Returns how many it ran.
+ */
 COMRADE_API size_t comrade_cluster_dispatch(comrade_cluster *cluster);
 /* The store's URL without its secrets. Borrowed until close. */
 COMRADE_API const char *comrade_cluster_store(const comrade_cluster *cluster);
@@ -302,7 +310,10 @@ typedef struct comrade_member_options {
 COMRADE_API comrade_status comrade_member_new(comrade_cluster *cluster,
                                               const comrade_member_options *options,
                                               comrade_member **member, comrade_error *error);
-/* Stops it first (see stop), without waiting. No event is delivered afterwards. */
+/*
+ * Stops it first (see stop), without waiting: what was set before it is still written, for at most
+ * a minute and until the close. No event is delivered afterwards.
+ */
 COMRADE_API void comrade_member_free(comrade_member *member);
 COMRADE_API const char *comrade_member_id(const comrade_member *member);
 COMRADE_API const char *comrade_member_role(const comrade_member *member);
@@ -364,7 +375,8 @@ typedef struct comrade_client comrade_client;
 typedef struct comrade_health_check comrade_health_check;
 COMRADE_API const comrade_member_data *
 comrade_health_check_member(const comrade_health_check *check);
-/* Transfers the check. An answer after its time-out is accepted and ignored. */
+/* Transfers the check. An answer after its time-out, or after the close, is accepted and ignored.
+ */
 COMRADE_API void comrade_health_check_answer(comrade_health_check *check, bool is_healthy);
 /*
  * Called from dispatch(), or by a blocking form on its caller's thread. It must not block: answer
@@ -394,7 +406,8 @@ typedef struct comrade_client_options {
 COMRADE_API comrade_status comrade_client_new(comrade_cluster *cluster,
                                               const comrade_client_options *options,
                                               comrade_client **client, comrade_error *error);
-/* Calls of it that are under way complete with CANCELED; their `done` is not called. */
+/* Calls of it that are under way complete with CANCELED; their `done` is not called. Its watches
+   say nothing any more; they are still to be stopped. */
 COMRADE_API void comrade_client_free(comrade_client *client);
 
 typedef enum comrade_filter { COMRADE_ANY = 0, COMRADE_YES = 1, COMRADE_NO = 2 } comrade_filter;

@@ -19,6 +19,8 @@ class Mutant:
 
 OPERATION = "unit_operation_test"
 CLUSTER = "cluster_cluster_test"
+LIFETIME = "cluster_lifetime_test"
+TURNS = "cluster_turns_test"
 MEMBER = "unit_member_test"
 SQLITE = "contract_sqlite_test"
 SIMULATION = "sim_sim_test"
@@ -78,8 +80,8 @@ MUTANTS = (
            OPERATION, "a_silent_member_is_no_victim"),
     Mutant("a-second-kill-moves-the-first", "asking again leaves the first request as it is",
            "src/core/operation_requests.c",
-           "    if (health_is_requested(victim)) {\n        return end_with(operation, victim);",
-           "    if (victim->id[0] == 0) {\n        return end_with(operation, victim);",
+           "    if (is_asked) {\n        return end_with(operation, victim);",
+           "    if (is_asked && is_own_request) {\n        return end_with(operation, victim);",
            OPERATION, "a_second_kill_leaves_the_first_request_as_it_is"),
     Mutant("a-lost-answer-is-simply-repeated", "a write whose answer was lost is made final first",
            "src/core/operation.c",
@@ -192,6 +194,70 @@ MUTANTS = (
            "           record->request.incarnation == record->own.incarnation;",
            "record->request.kind != COMRADE_REQUEST_NONE;",
            SIMULATION, PROMISES),
+
+    Mutant("seen-a-late-own-part-is-applied", "a late write never overwrites a later one",
+           "src/store/memory/memory_data.c",
+           "if (is_same_life && own->sequence <= record->own.sequence) {",
+           "if (is_same_life && own->sequence == record->own.sequence) {",
+           SIMULATION, PROMISES),
+    Mutant("seen-shutdown-before-alive-false", "gone from the list before it is told",
+           "src/core/member.c",
+           "    member->shutdown_sequence = ++member->sequence;\n",
+           "    member->shutdown_sequence = ++member->sequence;\n"
+           "    member->has_told_shutdown = true;\n"
+           "    member->events |= MEMBER_EVENT_SHUTDOWN;\n",
+           SIMULATION, PROMISES),
+    Mutant("seen-the-minimum-is-not-restored", "members put back the role spec that a store lost",
+           "src/core/spec_memory.c", "if (stored >= entry->version) {",
+           "if (stored >= 0) {",
+           SIMULATION, PROMISES),
+    Mutant("seen-an-old-backup-is-believed", "a store restored from a backup is put right",
+           "src/core/member.c", "result->own_sequence < member->committed_sequence",
+           "result->own_sequence < 0",
+           SIMULATION, PROMISES),
+
+    # --- The worker, and what its users free ---
+    Mutant("one-failed-heartbeat-call-is-the-last", "a member goes on after memory ran out",
+           "src/cluster/worker_records.c",
+           "            now_ms +\n            env_random_between(cluster->env, "
+           "cluster->heartbeat_ms / 10, cluster->heartbeat_ms);",
+           "            INT64_MAX;",
+           LIFETIME, "a_member_goes_on_after_memory_ran_out"),
+    Mutant("a-heartbeat-always-makes-way", "however much is asked, heartbeats go on",
+           "src/cluster/worker_records.c", "now_ms - worker->next_beat_ms < cluster->heartbeat_ms",
+           "now_ms - worker->next_beat_ms < INT64_MAX",
+           TURNS, "a_slow_heartbeat_makes_way_but_not_for_ever"),
+    Mutant("to-make-way-is-an-outage", "a heartbeat that was cancelled is no outage",
+           "src/cluster/worker.c", "return is_cut ? COMRADE_CANCELED : status;",
+           "return is_cut ? COMRADE_UNAVAILABLE : status;",
+           TURNS, "a_slow_heartbeat_makes_way_but_not_for_ever"),
+    Mutant("members-always-go-first", "reports do not starve those who list",
+           "src/cluster/worker.c", "worker->n_member_turns >= MEMBER_TURNS_MAX",
+           "worker->n_member_turns < 0",
+           TURNS, "reports_starve_neither_heartbeats_nor_lists"),
+    Mutant("operations-always-go-first", "lists do not starve a watch",
+           "src/cluster/worker.c", "worker->is_watch_turn = !worker->is_watch_turn;",
+           "worker->is_watch_turn = false;",
+           TURNS, "lists_do_not_starve_a_watch"),
+    Mutant("a-troubled-watch-does-not-rest", "a store that is down is not hammered",
+           "src/cluster/worker_watches.c", "        watch->rests_until_ms = watch->next_look_ms;\n",
+           "        watch->is_dirty = true;\n",
+           TURNS, "a_store_that_is_down_is_not_hammered"),
+    Mutant("free-forgets-what-was-said", "what was said before free is still written",
+           "src/cluster/worker_members.c",
+           "    member->is_released = true;\n",
+           "    member->is_released = true;\n    member_end(&member->core, COMRADE_CANCELED);\n",
+           LIFETIME, "what_was_said_before_free_is_still_written"),
+    Mutant("a-prefix-stays-a-prefix", "whoever was found is not exchanged for another",
+           "src/core/operation_requests.c", "    operation->accept_prefix = false;\n", "",
+           "unit_operation_target_test",
+           "who_was_found_is_not_exchanged_for_one_whose_id_begins_so"),
+    Mutant("json-may-be-deep", "nobody's metadata ends the process of a reader",
+           "src/base/json.c", "++depth > DEPTH_MAX", "++depth < 0",
+           "unit_operation_target_test", "json_that_is_deep_is_refused_before_it_is_read"),
+    Mutant("a-size-is-not-read", "a caller built against another header is understood",
+           "src/cluster/options.c", "size < to_size ? size : to_size", "to_size",
+           LIFETIME, "options_of_other_versions_are_told_apart"),
 
     # --- The lifecycle of a process ---
     Mutant("alive-false-after-term", "gone from the list before it is told to stop",

@@ -25,9 +25,25 @@ static bool kills(const comrade_write *write)
            write->changes[0].request->kind == COMRADE_REQUEST_KILL;
 }
 
+/* For promise 4. */
+static void remember_withdrawal(struct world *world, const comrade_write *write)
+{
+    const comrade_change *change = write->n_changes == 1 ? write->changes : NULL;
+    if (change == NULL || change->kind != COMRADE_PUT_OWN || change->own->is_alive) {
+        return;
+    }
+    for (size_t i = 0; i < WORLD_MEMBERS; i++) {
+        if (strcmp(world->inhabitants[i].id, change->id) == 0 &&
+            change->own->incarnation > world->withdrawn[i]) {
+            world->withdrawn[i] = change->own->incarnation;
+        }
+    }
+}
+
 /* Promise 2, at the moment of the commit: a budgeted kill leaves the minimum. */
 void promises_after_write(struct world *world, const comrade_write *write)
 {
+    remember_withdrawal(world, write);
     if (!kills(write)) {
         return;
     }
@@ -74,8 +90,13 @@ static void check_requests(struct world *world, const struct snapshot *snapshot)
              record->request.requested_ms != witness->requested_ms)) {
             world_broken(world, 1, "the request to %s was erased or moved", record->id);
         }
+        if (!world->was_replaced && record->own.incarnation == witness->incarnation &&
+            record->own.sequence < witness->sequence) {
+            world_broken(world, 5, "a late write took %s back", record->id);
+        }
         *witness = (struct witness){record->own.incarnation, record->request.kind,
-                                    record->request.incarnation, record->request.requested_ms};
+                                    record->request.incarnation, record->request.requested_ms,
+                                    record->own.sequence};
     }
 }
 
@@ -108,22 +129,16 @@ void promises_on_shutdown(struct world *world, struct life *life)
         world_broken(world, 3, "%s was told to shut down twice", life->of->id);
     }
     const struct member *core = &life->member->core;
-    struct snapshot snapshot;
-    look(world, &snapshot);
-    const comrade_record *record = snapshot_find(&snapshot, life->of->id);
     if (core->shutdown.n_records != 1 ||
         core->shutdown.records[0].request.incarnation != core->incarnation) {
         world_broken(world, 3, "%s was told of a request for another life", life->of->id);
     }
-    bool is_patience_over = world->now_ms - core->shutdown_sent_ms >= MEMBER_SHUTDOWN_PATIENCE_MS;
-    if (record != NULL && record->own.incarnation == core->incarnation && record->own.is_alive &&
-        !is_patience_over) {
-        /* A wipe or a backup may have brought the old own part back in between. */
-        if (record->own.sequence >= core->shutdown_sequence) {
-            world_broken(world, 4, "%s was told to shut down while it is listed", life->of->id);
-        }
+    bool is_patience_over = core->shutdown_sent_ms != 0 &&
+                            world->now_ms - core->shutdown_sent_ms >= MEMBER_SHUTDOWN_PATIENCE_MS;
+    bool was_withdrawn = world->withdrawn[life->of - world->inhabitants] >= core->incarnation;
+    if (!was_withdrawn && !is_patience_over) {
+        world_broken(world, 4, "%s was told to shut down while it is listed", life->of->id);
     }
-    snapshot_finish(&snapshot);
 }
 
 static void check_whole(struct world *world, const struct snapshot *snapshot,

@@ -479,6 +479,10 @@ bool world_heal(struct world *world)
 {
     world->has_faults = false;
     faulty_apply_late(world, true);
+    if (world->backup != NULL) {
+        memory_restore(world->eye, world->backup); /* the last harm, which all must undo */
+        world->was_replaced = true;
+    }
     for (size_t i = 0; i < WORLD_ACTORS; i++) {
         world->actors[i].cut_until_ms = 0;
     }

@@ -93,6 +93,7 @@ struct witness {
     comrade_request_kind kind;
     int64_t request_incarnation;
     int64_t requested_ms;
+    int64_t sequence;
 };
 
 struct world {
@@ -103,6 +104,7 @@ struct world {
     struct inhabitant inhabitants[WORLD_MEMBERS];
     struct life lives[WORLD_LIVES];
     struct witness witnesses[WORLD_MEMBERS];
+    int64_t withdrawn[WORLD_MEMBERS]; /* the last incarnation whose alive:false was committed */
     struct late_write *late;
     struct memory_backup *backup;
     comrade_store *eye; /* sees what is committed, without faults */
