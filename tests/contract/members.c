@@ -223,6 +223,101 @@ static void a_large_batch_is_judged_one_by_one(void **state)
     }
 }
 
+static void a_member_that_moves_bumps_the_role_it_leaves(void **state)
+{
+    SCENE(state);
+    contract_put(driver, store, "app", "a", 100, 1);
+    contract_put(driver, store, "app", "b", 100, 1);
+    int64_t seen = revision_of(driver, store, "app");
+    contract_put(driver, store, "db", "a", 101, 1);
+    assert_true(revision_of(driver, store, "app") > seen);
+    /* Who has counted two members in the role must not act on it any more. */
+    assert_int_equal(write_changes(driver, store, "app", seen, NULL, NULL, 0).status,
+                     COMRADE_CONFLICT);
+}
+
+static void a_member_that_moves_keeps_its_request_and_has_one_record(void **state)
+{
+    SCENE(state);
+    contract_put(driver, store, "app", "a", 100, 1);
+    put_request(driver, store, "app", "a", 100);
+    contract_put(driver, store, "db", "a", 100, 2);
+    struct snapshot snapshot;
+    look_at_role(driver, store, "db", &snapshot);
+    assert_int_equal(snapshot.records[0].request.kind, COMRADE_REQUEST_KILL);
+    snapshot_finish(&snapshot);
+    assert_int_equal(contract_count(driver, store, NULL), 1);
+}
+
+static void a_member_that_was_deleted_comes_back_without_its_request(void **state)
+{
+    SCENE(state);
+    contract_put(driver, store, "app", "a", 100, 3);
+    put_request(driver, store, "app", "a", 100);
+    comrade_change removal = anything(COMRADE_DELETE, "a");
+    assert_int_equal(write_one(driver, store, "app", &removal).status, COMRADE_OK);
+    assert_int_equal(contract_put(driver, store, "app", "a", 50, 1), COMRADE_OK);
+    comrade_beat_result result = beat(driver, store, "a", 50, NULL);
+    assert_int_equal(result.status, COMRADE_OK);
+    assert_int_equal(result.own_sequence, 1);
+    assert_int_equal(result.request_revision, 0);
+    struct snapshot snapshot;
+    look_at_role(driver, store, "app", &snapshot);
+    assert_int_equal(snapshot.records[0].request.kind, COMRADE_REQUEST_NONE);
+    assert_string_equal(snapshot.records[0].request.reason, "");
+    snapshot_finish(&snapshot);
+}
+
+static void a_batch_of_no_heartbeats_tells_the_clock(void **state)
+{
+    SCENE(state);
+    comrade_beat_summary summary = {0};
+    comrade_beat_result unused;
+    comrade_beat nobody = {"", 0};
+    comrade_call call = contract_call();
+    int64_t before_ms = contract_wall_ms(NULL);
+    assert_int_equal(driver->heartbeat(store, &call, &nobody, 0, &unused, &summary, NULL),
+                     COMRADE_OK);
+    assert_in_range(summary.now_ms, before_ms, contract_wall_ms(NULL));
+}
+
+/* The batch grows, shrinks and changes its members: what is remembered of one must not stick. */
+static void batches_may_change_from_one_to_the_next(void **state)
+{
+    SCENE(state);
+    static const char *const ids[] = {"a", "b", "c"};
+    comrade_beat_summary summary;
+    comrade_beat_result results[3];
+    for (int i = 0; i < 3; i++) {
+        contract_put(driver, store, "app", ids[i], 100 + i, 1 + i);
+    }
+    for (int round = 0; round < 12; round++) {
+        comrade_beat beats[3];
+        size_t n = 0;
+        for (int i = 0; i < 3; i++) {
+            if (((round + 1) >> i & 1) != 0) {
+                beats[n++] = (comrade_beat){ids[i], 100 + i};
+            }
+        }
+        contract_clock_offset_ms += 1000;
+        comrade_call call = contract_call();
+        assert_int_equal(driver->heartbeat(store, &call, beats, n, results, &summary, NULL),
+                         COMRADE_OK);
+        struct snapshot snapshot;
+        look_at_role(driver, store, "app", &snapshot);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(results[i].status, COMRADE_OK);
+            assert_int_equal(results[i].own_sequence, beats[i].incarnation - 99);
+            assert_int_equal(snapshot_find(&snapshot, beats[i].id)->updated_ms, summary.now_ms);
+        }
+        for (int i = 0; i < 3; i++) {
+            bool is_beaten = ((round + 1) >> i & 1) != 0;
+            assert_true(is_beaten == (snapshot.records[i].updated_ms == summary.now_ms));
+        }
+        snapshot_finish(&snapshot);
+    }
+}
+
 static const struct CMUnitTest cases[] = {
     CASE(a_record_comes_back_as_it_was_written),
     CASE(an_own_part_is_applied_only_forwards),
@@ -234,6 +329,11 @@ static const struct CMUnitTest cases[] = {
     CASE(a_heartbeat_says_gone_or_fenced),
     CASE(heartbeats_notice_what_others_wrote_in_between),
     CASE(a_large_batch_is_judged_one_by_one),
+    CASE(a_member_that_moves_bumps_the_role_it_leaves),
+    CASE(a_member_that_moves_keeps_its_request_and_has_one_record),
+    CASE(a_member_that_was_deleted_comes_back_without_its_request),
+    CASE(a_batch_of_no_heartbeats_tells_the_clock),
+    CASE(batches_may_change_from_one_to_the_next),
 };
 
 CONTRACT_GROUP(contract_members);

@@ -242,6 +242,129 @@ static void a_heartbeat_tells_that_a_spec_has_changed(void **state)
     assert_true(second.specs_revision != first.specs_revision);
 }
 
+static void a_write_that_does_nothing_bumps_the_revision_all_the_same(void **state)
+{
+    SCENE(state);
+    contract_put(driver, store, "app", "a", 100, 5);
+    int64_t first = revision_of(driver, store, "app");
+    assert_int_equal(contract_put(driver, store, "app", "a", 100, 5), COMRADE_OK);
+    int64_t second = revision_of(driver, store, "app");
+    assert_true(second > first);
+    comrade_change removal = anything(COMRADE_DELETE, "nobody");
+    assert_int_equal(write_one(driver, store, "app", &removal).status, COMRADE_OK);
+    assert_true(revision_of(driver, store, "app") > second);
+}
+
+static void a_fenced_or_gone_change_takes_the_whole_write_with_it(void **state)
+{
+    SCENE(state);
+    contract_put(driver, store, "app", "a", 100, 1);
+    contract_put(driver, store, "app", "b", 100, 1);
+    comrade_own newer = own_part(100, 2);
+    comrade_own older = own_part(99, 9);
+    comrade_request request = {.kind = COMRADE_REQUEST_KILL, .incarnation = 100};
+    comrade_change changes[] = {anything(COMRADE_PUT_OWN, "a"), anything(COMRADE_PUT_OWN, "b"),
+                                anything(COMRADE_PUT_REQUEST, "nobody")};
+    changes[0].own = &newer;
+    changes[1].own = &older;
+    changes[2].request = &request;
+    int64_t revision = revision_of(driver, store, "app");
+    assert_int_equal(
+        write_changes(driver, store, "app", COMRADE_ANYTHING, "r-1", changes, 2).status,
+        COMRADE_FENCED);
+    changes[1] = changes[2];
+    assert_int_equal(
+        write_changes(driver, store, "app", COMRADE_ANYTHING, "r-2", changes, 2).status,
+        COMRADE_GONE);
+    assert_int_equal(beat(driver, store, "a", 100, NULL).own_sequence, 1);
+    assert_int_equal(revision_of(driver, store, "app"), revision);
+    struct snapshot snapshot;
+    look_at_role(driver, store, "app", &snapshot);
+    assert_int_equal(snapshot.roles[0].n_recent_request_ids, 0);
+    snapshot_finish(&snapshot);
+}
+
+static void requests_and_deletes_compare_what_they_expect(void **state)
+{
+    SCENE(state);
+    contract_put(driver, store, "app", "a", 100, 1);
+    comrade_request request = {.kind = COMRADE_REQUEST_KILL, .incarnation = 100};
+    comrade_change change = anything(COMRADE_PUT_REQUEST, "a");
+    change.request = &request;
+    change.expect_incarnation = 101;
+    assert_int_equal(write_one(driver, store, "app", &change).status, COMRADE_CONFLICT);
+    change.expect_incarnation = 100;
+    change.expect_request_revision = 1;
+    assert_int_equal(write_one(driver, store, "app", &change).status, COMRADE_CONFLICT);
+    change.expect_request_revision = 0; /* none was ever made */
+    assert_int_equal(write_one(driver, store, "app", &change).status, COMRADE_OK);
+    assert_int_equal(write_one(driver, store, "app", &change).status, COMRADE_CONFLICT);
+    comrade_change removal = anything(COMRADE_DELETE, "a");
+    removal.expect_incarnation = 99;
+    assert_int_equal(write_one(driver, store, "app", &removal).status, COMRADE_CONFLICT);
+    removal.expect_incarnation = 100;
+    assert_int_equal(write_one(driver, store, "app", &removal).status, COMRADE_OK);
+    change.expect_request_revision = COMRADE_ANYTHING;
+    assert_int_equal(write_one(driver, store, "app", &change).status, COMRADE_GONE);
+}
+
+static void a_request_keeps_the_time_it_is_given(void **state)
+{
+    SCENE(state);
+    contract_put(driver, store, "app", "a", 100, 1);
+    comrade_request request = {.kind = COMRADE_REQUEST_KILL,
+                               .incarnation = 100,
+                               .requested_ms = 12345,
+                               .revision = 77}; /* not used */
+    comrade_change change = anything(COMRADE_PUT_REQUEST, "a");
+    change.request = &request;
+    assert_int_equal(write_one(driver, store, "app", &change).status, COMRADE_OK);
+    struct snapshot snapshot;
+    look_at_role(driver, store, "app", &snapshot);
+    assert_int_equal(snapshot.records[0].request.requested_ms, 12345);
+    assert_true(snapshot.records[0].request.revision != 77);
+    snapshot_finish(&snapshot);
+}
+
+static void each_role_remembers_its_own_requests(void **state)
+{
+    SCENE(state);
+    write_changes(driver, store, "app", COMRADE_ANYTHING, "r-app", NULL, 0);
+    write_changes(driver, store, "db", COMRADE_ANYTHING, "r-db", NULL, 0);
+    struct snapshot snapshot;
+    look_at_role(driver, store, "app", &snapshot);
+    assert_int_equal(snapshot.roles[0].n_recent_request_ids, 1);
+    assert_string_equal(snapshot.roles[0].recent_request_ids[0], "r-app");
+    snapshot_finish(&snapshot);
+}
+
+static void the_largest_texts_come_back_whole(void **state)
+{
+    SCENE(state);
+    static char id[COMRADE_ID_MAX_BYTES + 1];
+    static char role[COMRADE_ROLE_MAX_BYTES + 1];
+    static char metadata[COMRADE_METADATA_MAX_BYTES + 1];
+    memset(id, 'i', sizeof id - 1);
+    memset(role, 'r', sizeof role - 1);
+    memset(metadata, 'm', sizeof metadata - 1);
+    comrade_own own = own_part(100, 1);
+    own.metadata = metadata;
+    own.details = metadata;
+    comrade_change change = anything(COMRADE_PUT_OWN, id);
+    change.own = &own;
+    assert_int_equal(write_one(driver, store, role, &change).status, COMRADE_OK);
+    contract_put(driver, store, role, "z", 100, 1);
+    struct snapshot snapshot;
+    comrade_snapshot_query query = {.scope = COMRADE_SCOPE_ALL, .limit = 1};
+    look(driver, store, &query, &snapshot); /* the cursor holds the longest of both, too */
+    assert_int_equal(snapshot.n_records, 2);
+    assert_string_equal(snapshot.records[0].id, id);
+    assert_string_equal(snapshot.records[0].role, role);
+    assert_string_equal(snapshot.records[0].own.metadata, metadata);
+    assert_string_equal(snapshot.records[0].own.details, metadata);
+    snapshot_finish(&snapshot);
+}
+
 static const struct CMUnitTest cases[] = {
     CASE(every_applied_write_bumps_its_roles_revision),
     CASE(a_revision_is_never_repeated_not_even_when_the_clock_goes_back),
@@ -255,6 +378,12 @@ static const struct CMUnitTest cases[] = {
     CASE(a_delete_needs_the_heartbeat_that_was_seen),
     CASE(a_spec_is_replaced_only_at_the_version_seen),
     CASE(a_heartbeat_tells_that_a_spec_has_changed),
+    CASE(a_write_that_does_nothing_bumps_the_revision_all_the_same),
+    CASE(a_fenced_or_gone_change_takes_the_whole_write_with_it),
+    CASE(requests_and_deletes_compare_what_they_expect),
+    CASE(a_request_keeps_the_time_it_is_given),
+    CASE(each_role_remembers_its_own_requests),
+    CASE(the_largest_texts_come_back_whole),
 };
 
 CONTRACT_GROUP(contract_writes);

@@ -154,32 +154,52 @@ static int tell_members(comrade_store *store, const comrade_snapshot_query *quer
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static int tell_ids(comrade_store *store, const comrade_snapshot_query *query,
-                    const comrade_snapshot_sink *sink, comrade_status *status)
+/* The query's nth id; its role first, unless it is the one told last. */
+static int tell_id(comrade_store *store, const comrade_snapshot_query *query, size_t n,
+                   char last_role[COMRADE_ROLE_MAX_BYTES + 1], const comrade_snapshot_sink *sink,
+                   comrade_status *status)
 {
-    char role[COMRADE_ROLE_MAX_BYTES + 1] = "";
+    sqlite3_stmt *find = sqlite_statement(store, STATEMENT_SNAPSHOT_ID);
+    if (find == NULL) {
+        return sqlite3_extended_errcode(store->database);
+    }
+    sqlite3_bind_int64(find, 1, store->cluster);
+    sqlite3_bind_text(find, 2, query->ids[n], -1, SQLITE_STATIC);
+    int code = sqlite3_step(find);
+    if (code == SQLITE_ROW) {
+        comrade_record record = record_of(find);
+        code = SQLITE_OK;
+        if (strcmp(last_role, record.role) != 0) {
+            snprintf(last_role, COMRADE_ROLE_MAX_BYTES + 1, "%s", record.role);
+            code = tell_roles(store, last_role, sink, status);
+        }
+        if (code == SQLITE_OK && *status == COMRADE_OK && !query->roles_only) {
+            *status = sink->on_record(sink->user, &record);
+        }
+    }
+    sqlite3_reset(find);
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int tell_ids(comrade_store *store, const comrade_snapshot_query *query,
+                    const comrade_cursor *from, const comrade_snapshot_sink *sink,
+                    comrade_snapshot_page *page, comrade_status *status)
+{
+    char last_role[COMRADE_ROLE_MAX_BYTES + 1] = "";
+    bool is_continued = from != NULL && from->is_continued;
     int code = SQLITE_OK;
+    size_t n_tried = 0;
     for (size_t i = 0; i < query->n_ids && code == SQLITE_OK && *status == COMRADE_OK; i++) {
-        sqlite3_stmt *find = sqlite_statement(store, STATEMENT_SNAPSHOT_ID);
-        if (find == NULL) {
-            return sqlite3_extended_errcode(store->database);
+        if (is_continued && strcmp(query->ids[i], from->id) <= 0) {
+            continue;
         }
-        sqlite3_bind_int64(find, 1, store->cluster);
-        sqlite3_bind_text(find, 2, query->ids[i], -1, SQLITE_STATIC);
-        code = sqlite3_step(find);
-        if (code == SQLITE_ROW) {
-            comrade_record record = record_of(find);
-            code = SQLITE_OK;
-            if (strcmp(role, record.role) != 0) {
-                snprintf(role, sizeof role, "%s", record.role);
-                code = tell_roles(store, role, sink, status);
-            }
-            if (code == SQLITE_OK && *status == COMRADE_OK && !query->roles_only) {
-                *status = sink->on_record(sink->user, &record);
-            }
+        if (n_tried++ == query->limit) {
+            page->has_more = true;
+            break;
         }
-        sqlite3_reset(find);
-        code = code == SQLITE_DONE ? SQLITE_OK : code;
+        code = tell_id(store, query, i, last_role, sink, status);
+        page->next.is_continued = true;
+        snprintf(page->next.id, sizeof page->next.id, "%s", query->ids[i]);
     }
     return code;
 }
@@ -189,7 +209,7 @@ static int tell(comrade_store *store, const comrade_snapshot_query *query,
                 comrade_snapshot_page *page, comrade_status *status)
 {
     if (query->scope == COMRADE_SCOPE_IDS) {
-        return tell_ids(store, query, sink, status);
+        return tell_ids(store, query, from, sink, page, status);
     }
     const char *role = query->scope == COMRADE_SCOPE_ROLE ? query->role : NULL;
     int code = tell_roles(store, role, sink, status);
