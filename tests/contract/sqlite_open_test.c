@@ -137,6 +137,7 @@ static void a_user_who_may_only_read_may_list(void **state)
     scene_put(store, "a");
     assert_int_equal(process_join(process_start(list_as_nobody, scene)), 0);
     sqlite_driver.close(store);
+    assert_int_equal(process_join(process_start(list_as_nobody, scene)), 0);
 }
 
 static void a_relative_path_stays_where_it_was(void **state)

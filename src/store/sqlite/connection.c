@@ -173,6 +173,9 @@ static int set_up(comrade_store *store)
     sqlite3_progress_handler(store->database, PROGRESS_STEPS, on_progress, store);
     store->is_read_only = sqlite3_db_readonly(store->database, "main") == 1;
     store->is_synchronous = false;
+    /* The log stays, empty, when the last one leaves: who may only read needs it to be there. */
+    int is_kept = 1;
+    sqlite3_file_control(store->database, "main", SQLITE_FCNTL_PERSIST_WAL, &is_kept);
     return sqlite3_exec(store->database,
                         "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = OFF; "
                         "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; "
