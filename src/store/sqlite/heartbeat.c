@@ -65,11 +65,14 @@ static void remember(comrade_store *store, size_t i, const char *id,
     known->id = kept;
 }
 
-static int touch(comrade_store *store, int64_t key, int64_t now_ms, bool *is_touched)
+/* `update` has its time bound already: of ten thousand a batch, each call counts. */
+static int touch(comrade_store *store, sqlite3_stmt *update, int64_t key, bool *is_touched)
 {
-    int code = sqlite_run(store, STATEMENT_BEAT, (const int64_t[]){key, now_ms}, 2);
-    *is_touched = code == SQLITE_OK && sqlite3_changes(store->database) == 1;
-    return code;
+    sqlite3_bind_int64(update, 1, key);
+    int code = sqlite3_step(update);
+    sqlite3_reset(update);
+    *is_touched = code == SQLITE_DONE && sqlite3_changes(store->database) == 1;
+    return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
 static comrade_status compare(const struct known_heads *heads, const comrade_beat *beat)
@@ -79,8 +82,8 @@ static comrade_status compare(const struct known_heads *heads, const comrade_bea
                                                     : COMRADE_GONE;
 }
 
-static int beat_one(comrade_store *store, const comrade_beat *beat, size_t i, bool is_known,
-                    int64_t now_ms, comrade_beat_result *result)
+static int beat_one(comrade_store *store, sqlite3_stmt *update, const comrade_beat *beat, size_t i,
+                    bool is_known, comrade_beat_result *result)
 {
     struct known_heads heads = {0};
     int code = SQLITE_OK;
@@ -89,12 +92,12 @@ static int beat_one(comrade_store *store, const comrade_beat *beat, size_t i, bo
         store->known[i].incarnation == beat->incarnation &&
         strcmp(store->known[i].id, beat->id) == 0) {
         heads = store->known[i];
-        code = touch(store, heads.key, now_ms, &is_touched);
+        code = touch(store, update, heads.key, &is_touched);
     }
     if (code == SQLITE_OK && !is_touched) {
         code = find_heads(store, beat->id, &heads);
         if (code == SQLITE_OK && compare(&heads, beat) == COMRADE_OK) {
-            code = touch(store, heads.key, now_ms, &is_touched);
+            code = touch(store, update, heads.key, &is_touched);
         }
         remember(store, i, beat->id, &heads);
     }
@@ -115,12 +118,17 @@ static int beat_all(comrade_store *store, const comrade_beat *beats, size_t n_be
                     comrade_beat_result *results, int64_t now_ms)
 {
     struct change_mark last;
+    sqlite3_stmt *update = sqlite_statement(store, STATEMENT_BEAT);
+    if (update == NULL) {
+        return sqlite3_extended_errcode(store->database);
+    }
+    sqlite3_bind_int64(update, 2, now_ms);
     int code = sqlite_read_last_change(store, &last);
     bool is_known =
         code == SQLITE_OK && n_beats == store->n_known && is_same(&last, &store->known_change);
     expect_batch(store, n_beats);
     for (size_t i = 0; i < n_beats && code == SQLITE_OK; i++) {
-        code = beat_one(store, &beats[i], i, is_known, now_ms, &results[i]);
+        code = beat_one(store, update, &beats[i], i, is_known, &results[i]);
     }
     if (code == SQLITE_OK) {
         store->known_change = last;
