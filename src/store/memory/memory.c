@@ -290,8 +290,8 @@ static bool is_asked(const comrade_snapshot_query *query, const comrade_record *
     case COMRADE_SCOPE_ROLE:
         return strcmp(record->role, query->role) == 0;
     case COMRADE_SCOPE_IDS:
-        return bsearch(&record->id, query->ids, query->n_ids, sizeof *query->ids, compare_ids) !=
-               NULL;
+        return query->n_ids > 0 && bsearch(&record->id, query->ids, query->n_ids,
+                                           sizeof *query->ids, compare_ids) != NULL;
     }
     return false;
 }
