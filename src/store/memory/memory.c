@@ -160,10 +160,13 @@ static int memory_watch(comrade_store *store, const comrade_call *call, comrade_
     if (store->changes != NULL && store->watch_fd < 0) {
         store->watch_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
-    int fd = store->changes == NULL ? -1 : store->watch_fd;
+    bool has_memory = store->changes != NULL;
+    int fd = has_memory ? store->watch_fd : -1;
     pthread_mutex_unlock(&memory_lock);
     if (fd < 0) {
-        comrade_error_set(error, COMRADE_UNAVAILABLE, "memory: cannot be watched");
+        comrade_error_set(error, has_memory ? COMRADE_UNAVAILABLE : COMRADE_NO_MEMORY,
+                          "memory: cannot be watched: %s",
+                          has_memory ? "no descriptor is left" : "out of memory");
     }
     return fd;
 }
