@@ -2,8 +2,10 @@
  * Locking: the thread holds the lock from before it takes bytes out of the pipe until they are in
  * the ring. So whoever has the lock and finds the pipe empty knows that the ring is complete.
  *
- * Ending: the thread can be cancelled only where it waits, in poll(2) and write(2), where it holds
- * nothing.
+ * Ending: the thread waits in poll(2) alone, where it also hears stop_fd. A pipe that is writable
+ * takes PIPE_BUF bytes without waiting, so no more are written at a time. Only if another process
+ * fills the same pipe in between, and nobody reads it, the thread hangs in write(2): then it is
+ * left behind, with its memory, by an agent that is about to exit.
  */
 #include "agent/stderr_tail.h"
 
@@ -12,21 +14,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK_BYTES = 8192, STACK_BYTES = 64 * 1024 };
+enum { CHUNK_BYTES = PIPE_BUF, STACK_BYTES = 64 * 1024, STOP_WAIT_MS = 1000 };
 
 struct stderr_tail {
     int out_fd;
     int read_fd;
     int write_fd;
+    int stop_fd; /* readable: leave, whatever is left */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something was read, or the thread ended */
@@ -45,23 +50,12 @@ static void ring_append(struct stderr_tail *tail, const char *bytes, size_t len)
     tail->n_total += len;
 }
 
-static int poll_cancellable(int fd, short events)
+/* False when the thread is to leave. */
+static bool wait_for(const struct stderr_tail *tail, int fd, short events)
 {
-    struct pollfd wait = {.fd = fd, .events = events};
-    int old;
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
-    int n = poll(&wait, 1, -1);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    return n;
-}
-
-static ssize_t write_cancellable(int fd, const char *bytes, size_t len)
-{
-    int old;
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
-    ssize_t n = write(fd, bytes, len);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    return n;
+    struct pollfd waits[] = {{.fd = fd, .events = events}, {.fd = tail->stop_fd, .events = POLLIN}};
+    poll(waits, 2, -1);
+    return waits[1].revents == 0;
 }
 
 /* 0 at the end of the stream. */
@@ -69,9 +63,9 @@ static ssize_t take_chunk(struct stderr_tail *tail)
 {
     ssize_t len = -1;
     while (len < 0) {
-        poll_cancellable(tail->read_fd, POLLIN);
+        bool is_wanted = wait_for(tail, tail->read_fd, POLLIN);
         pthread_mutex_lock(&tail->lock);
-        len = read(tail->read_fd, tail->chunk, sizeof tail->chunk);
+        len = is_wanted ? read(tail->read_fd, tail->chunk, sizeof tail->chunk) : 0;
         if (len > 0) {
             ring_append(tail, tail->chunk, (size_t)len);
         } else if (len < 0 && errno != EAGAIN && errno != EINTR) {
@@ -87,13 +81,11 @@ static ssize_t take_chunk(struct stderr_tail *tail)
 /* False when nobody reads it any more. */
 static bool pass_on(struct stderr_tail *tail, size_t len)
 {
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write_cancellable(tail->out_fd, tail->chunk + done, len - done);
+    for (size_t done = 0; done < len && wait_for(tail, tail->out_fd, POLLOUT);) {
+        ssize_t n = write(tail->out_fd, tail->chunk + done, len - done);
         if (n >= 0) {
             done += (size_t)n;
-        } else if (errno == EAGAIN) {
-            poll_cancellable(tail->out_fd, POLLOUT);
-        } else if (errno != EINTR) {
+        } else if (errno != EAGAIN && errno != EINTR) {
             return false;
         }
     }
@@ -111,12 +103,11 @@ static void *pump(void *user)
     return NULL;
 }
 
-/* All signals are blocked in the thread, and it cannot be cancelled before it waits. */
+/* All signals are blocked in the thread. */
 static int start_thread(struct stderr_tail *tail)
 {
     pthread_attr_t attributes;
     sigset_t all, old;
-    int old_state;
     int failure = pthread_attr_init(&attributes);
     if (failure != 0) {
         return failure;
@@ -124,9 +115,7 @@ static int start_thread(struct stderr_tail *tail)
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old_state);
     failure = pthread_create(&tail->thread, &attributes, pump, tail);
-    pthread_setcancelstate(old_state, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attributes);
     return failure;
@@ -139,6 +128,9 @@ static void tail_release(struct stderr_tail *tail)
     }
     if (tail->write_fd >= 0) {
         close(tail->write_fd);
+    }
+    if (tail->stop_fd >= 0) {
+        close(tail->stop_fd);
     }
     pthread_cond_destroy(&tail->changed);
     pthread_mutex_destroy(&tail->lock);
@@ -159,8 +151,9 @@ comrade_status stderr_tail_new(int out_fd, struct stderr_tail **tail, comrade_er
     pthread_mutex_init(&made->lock, NULL);
     made->out_fd = out_fd;
     made->read_fd = made->write_fd = -1;
+    made->stop_fd = eventfd(0, EFD_CLOEXEC);
     int fds[2];
-    int failure = pipe2(fds, O_CLOEXEC) != 0 ? errno : 0;
+    int failure = made->stop_fd < 0 || pipe2(fds, O_CLOEXEC) != 0 ? errno : 0;
     if (failure == 0) {
         made->read_fd = fds[0];
         made->write_fd = fds[1];
@@ -185,6 +178,18 @@ static struct timespec deadline_in(int64_t wait_ms)
     return deadline;
 }
 
+/* Did the thread come to its end? */
+static bool wait_for_end(struct stderr_tail *tail, int64_t wait_ms)
+{
+    struct timespec deadline = deadline_in(wait_ms);
+    pthread_mutex_lock(&tail->lock);
+    while (!tail->is_ended && pthread_cond_timedwait(&tail->changed, &tail->lock, &deadline) == 0) {
+    }
+    bool is_ended = tail->is_ended;
+    pthread_mutex_unlock(&tail->lock);
+    return is_ended;
+}
+
 void stderr_tail_free(struct stderr_tail *tail, int64_t wait_ms)
 {
     if (tail == NULL) {
@@ -192,16 +197,17 @@ void stderr_tail_free(struct stderr_tail *tail, int64_t wait_ms)
     }
     close(tail->write_fd);
     tail->write_fd = -1;
-    struct timespec deadline = deadline_in(wait_ms);
-    pthread_mutex_lock(&tail->lock);
-    while (!tail->is_ended && pthread_cond_timedwait(&tail->changed, &tail->lock, &deadline) == 0) {
+    bool is_ended = wait_for_end(tail, wait_ms);
+    if (!is_ended) {
+        eventfd_write(tail->stop_fd, 1);
+        is_ended = wait_for_end(tail, STOP_WAIT_MS);
     }
-    if (!tail->is_ended) {
-        pthread_cancel(tail->thread);
+    if (is_ended) {
+        pthread_join(tail->thread, NULL);
+        tail_release(tail);
+    } else {
+        pthread_detach(tail->thread);
     }
-    pthread_mutex_unlock(&tail->lock);
-    pthread_join(tail->thread, NULL);
-    tail_release(tail);
 }
 
 int stderr_tail_fd(const struct stderr_tail *tail)
