@@ -61,7 +61,9 @@ static void wait_for_news(struct agent *agent, struct pollfd waits[N_WAITS])
     waits[WAIT_KEEPER] = (struct pollfd){.fd = keeper_fd(agent->keeper), .events = POLLIN};
     waits[WAIT_CLUSTER] =
         (struct pollfd){.fd = comrade_cluster_fd(agent->cluster), .events = POLLIN};
-    waits[WAIT_READY] = (struct pollfd){.fd = agent->readiness.fd, .events = POLLIN};
+    /* What a service says before the keeper has told of it waits until then. */
+    waits[WAIT_READY] =
+        (struct pollfd){.fd = agent->service_pid > 0 ? agent->readiness.fd : -1, .events = POLLIN};
     waits[WAIT_CHECK] = (struct pollfd){.fd = is_running ? check_fd(agent->check) : -1,
                                         .events = is_running ? check_events(agent->check) : 0};
     /* An interrupted wait is a turn with no news. */
@@ -115,8 +117,8 @@ static void turn(struct agent *agent)
     if (waits[WAIT_CLUSTER].revents != 0) {
         comrade_cluster_dispatch(agent->cluster);
     }
-    if (waits[WAIT_READY].revents != 0 &&
-        readiness_step(&agent->readiness, keeper_pid(agent->keeper)) && agent->service_pid > 0) {
+    if (waits[WAIT_READY].revents != 0 && agent->service_pid > 0 &&
+        readiness_step(&agent->readiness, keeper_pid(agent->keeper))) {
         agent_step(agent, LIFECYCLE_EVENT_READY);
     }
     agent_check_turn(agent);

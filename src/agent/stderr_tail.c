@@ -152,7 +152,7 @@ comrade_status stderr_tail_new(int out_fd, struct stderr_tail **tail, comrade_er
     made->out_fd = out_fd;
     made->read_fd = made->write_fd = -1;
     made->stop_fd = eventfd(0, EFD_CLOEXEC);
-    int fds[2];
+    int fds[2] = {-1, -1};
     int failure = made->stop_fd < 0 || pipe2(fds, O_CLOEXEC) != 0 ? errno : 0;
     if (failure == 0) {
         made->read_fd = fds[0];

@@ -219,6 +219,12 @@ time.sleep(1000)
     wait_for_state(comrade, "up")
 
 
+def test_it_may_be_ready_faster_than_it_is_told_of(comrade):
+    run(comrade, "--ready", "fd:7", "--ready-timeout", "1h",
+        command=shell("echo >&7; exec sleep 1000"))
+    wait_for_state(comrade, "up")
+
+
 def test_a_newline_on_a_descriptor_makes_it_ready(comrade, tmp_path):
     run(comrade, "--ready", "fd:7",
         command=shell(f"while ! test -e {tmp_path}/go; do sleep 0.01; done; echo >&7; "
