@@ -1,7 +1,7 @@
 /*
- * For the files of cases, members.c, writes.c, snapshots.c and watches.c: what a case works on, and
- * one line for each call of a driver. A call that fails as a whole fails the case.
- * To add a case: its function, and a row at the end of its file.
+ * For the files of cases, members.c, writes.c, snapshots.c, watches.c and races.c: what a case
+ * works on, and one line for each call of a driver. A call that fails as a whole fails the case. To
+ * add a case: its function, and a row at the end of its file.
  */
 #ifndef CONTRACT_CASES_H
 #define CONTRACT_CASES_H
@@ -36,7 +36,7 @@ struct contract_group {
     size_t n_cases;
 };
 extern const struct contract_group contract_members, contract_writes, contract_snapshots,
-    contract_watches;
+    contract_watches, contract_races;
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, contract_set_up, contract_tear_down)
 #define CONTRACT_GROUP(name)                                                                       \

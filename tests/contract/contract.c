@@ -233,7 +233,8 @@ int64_t revision_of(const comrade_store_driver *driver, comrade_store *store, co
 int contract_run(const struct contract_store *store)
 {
     const struct contract_group *const groups[] = {&contract_members, &contract_writes,
-                                                   &contract_snapshots, &contract_watches};
+                                                   &contract_snapshots, &contract_watches,
+                                                   &contract_races};
     static struct CMUnitTest tests[CASES_MAX];
     size_t n = 0;
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {

@@ -1,12 +1,9 @@
-/* What several handles do together: watches, and races for a revision. */
+/* Watches: what is told, to whom, and what is not. */
 #include "contract/cases.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-
-/* --- Watches ---------------------------------------------------------------------------------- */
 
 struct told {
     int n_changes;
@@ -74,74 +71,113 @@ static void a_watch_tells_of_every_write_and_of_no_heartbeat(void **state)
     driver->close(other);
 }
 
-/* --- Together --------------------------------------------------------------------------------- */
-
-enum { WRITERS = 4, ROUNDS = 25 };
-
-struct writer {
-    const comrade_store_driver *driver;
-    const char *url;
-    int n_conflicts;
-    int n_applied;
-};
-
-/* Adds one to the spec's version, naming the role's revision that was seen. */
-static void *count_up(void *user)
+static comrade_store *watch(struct scene *scene, int *fd)
 {
-    struct writer *writer = user;
-    comrade_store *store = NULL;
-    if (contract_open(writer->driver, writer->url, "", &store, NULL) != COMRADE_OK) {
-        return NULL;
-    }
-    while (writer->n_applied < ROUNDS) {
-        struct snapshot snapshot;
-        snapshot_init(&snapshot);
-        comrade_snapshot_query query = {.scope = COMRADE_SCOPE_ROLE, .role = "app", .limit = 10};
-        comrade_snapshot_sink sink = {snapshot_add_record, snapshot_add_role, &snapshot};
-        comrade_snapshot_page page = {0};
-        comrade_call call = contract_call();
-        comrade_status status =
-            writer->driver->snapshot(store, &call, &query, &page.next, &sink, &page, NULL);
-        comrade_write_result result = {.status = COMRADE_UNAVAILABLE};
-        if (status == COMRADE_OK) {
-            comrade_change change = anything(COMRADE_PUT_SPEC, NULL);
-            change.spec_version = snapshot.roles[0].spec_version + 1;
-            comrade_write write = {"app", snapshot.roles[0].revision, NULL, &change, 1};
-            status = writer->driver->write(store, &call, &write, 1, &result, NULL);
-        }
-        snapshot_finish(&snapshot);
-        if (status != COMRADE_OK) {
-            break;
-        }
-        writer->n_applied += result.status == COMRADE_OK ? 1 : 0;
-        writer->n_conflicts += result.status == COMRADE_CONFLICT ? 1 : 0;
-    }
-    writer->driver->close(store);
-    return NULL;
+    comrade_store *other = contract_must_open(scene->driver, scene->url, "");
+    comrade_call call = contract_call();
+    *fd = scene->driver->watch(scene->store, &call, NULL);
+    assert_true(*fd >= 0);
+    return other;
 }
 
-static void of_two_who_saw_the_same_revision_one_conflicts(void **state)
+/* Nothing may be missed, however much is written at once: all are told, or that all must be read.
+ */
+static void a_flood_of_writes_is_told_whole_or_as_a_resync(void **state)
 {
     SCENE(state);
-    pthread_t threads[WRITERS];
-    struct writer writers[WRITERS];
-    for (int i = 0; i < WRITERS; i++) {
-        writers[i] = (struct writer){driver, scene->url, 0, 0};
-        assert_int_equal(pthread_create(&threads[i], NULL, count_up, &writers[i]), 0);
+    enum { N = 3000 };
+    static char ids[N][16];
+    static comrade_change changes[N];
+    if (driver->watch == NULL) {
+        skip();
     }
-    for (int i = 0; i < WRITERS; i++) {
-        pthread_join(threads[i], NULL);
-        assert_int_equal(writers[i].n_applied, ROUNDS);
+    int fd;
+    comrade_store *other = watch(scene, &fd);
+    comrade_own own = own_part(100, 1);
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "m-%05d", i);
+        changes[i] = anything(COMRADE_PUT_OWN, ids[i]);
+        changes[i].own = &own;
     }
-    struct snapshot snapshot;
-    look_at_role(driver, store, "app", &snapshot);
-    assert_int_equal(snapshot.roles[0].spec_version, WRITERS * ROUNDS);
-    snapshot_finish(&snapshot);
+    assert_int_equal(write_changes(driver, other, "app", COMRADE_ANYTHING, NULL, changes, N).status,
+                     COMRADE_OK);
+    struct told told = {0};
+    while (told.n_resyncs == 0 && told.n_changes < N) {
+        assert_true(hear(driver, store, fd, &told, 10000));
+    }
+    /* The watch goes on afterwards. */
+    while (hear(driver, store, fd, &told, 100)) {
+    }
+    told = (struct told){0};
+    contract_put(driver, other, "app", "last", 100, 1);
+    assert_true(hear(driver, store, fd, &told, 10000));
+    driver->close(other);
+}
+
+static void each_kind_of_change_is_told(void **state)
+{
+    SCENE(state);
+    if (driver->watch == NULL) {
+        skip();
+    }
+    int fd;
+    comrade_store *other = watch(scene, &fd);
+    struct told told = {0};
+    contract_put(driver, other, "app", "a", 100, 1);
+    assert_true(hear(driver, store, fd, &told, 10000));
+    contract_put(driver, other, "app", "a", 100, 2);
+    assert_true(hear(driver, store, fd, &told, 10000));
+    comrade_change removal = anything(COMRADE_DELETE, "a");
+    write_one(driver, other, "app", &removal);
+    assert_true(hear(driver, store, fd, &told, 10000));
+    contract_put(driver, store, "app", "b", 100, 1); /* by the watching handle itself */
+    assert_true(hear(driver, store, fd, &told, 10000));
+    driver->close(other);
+}
+
+static void what_was_not_applied_is_not_told(void **state)
+{
+    SCENE(state);
+    if (driver->watch == NULL) {
+        skip();
+    }
+    contract_put(driver, store, "app", "a", 100, 1);
+    int fd;
+    comrade_store *other = watch(scene, &fd);
+    struct told told = {0};
+    while (hear(driver, store, fd, &told, 100)) { /* what came before */
+    }
+    assert_int_equal(contract_put(driver, other, "app", "a", 99, 1), COMRADE_FENCED);
+    assert_int_equal(put_request(driver, other, "app", "nobody", 1).status, COMRADE_GONE);
+    assert_false(hear(driver, store, fd, &told, 200));
+    driver->close(other);
+}
+
+static void another_namespace_is_not_told_of(void **state)
+{
+    SCENE(state);
+    if (driver->watch == NULL) {
+        skip();
+    }
+    int fd;
+    comrade_store *other = watch(scene, &fd);
+    comrade_store *staging = contract_must_open(driver, scene->url, "staging");
+    struct told told = {0};
+    contract_put(driver, staging, "app", "a", 100, 1);
+    assert_false(hear(driver, store, fd, &told, 200));
+    contract_put(driver, other, "app", "b", 100, 1);
+    assert_true(hear(driver, store, fd, &told, 10000));
+    assert_string_equal(told.n_resyncs > 0 ? "b" : told.id, "b");
+    driver->close(staging);
+    driver->close(other);
 }
 
 static const struct CMUnitTest cases[] = {
     CASE(a_watch_tells_of_every_write_and_of_no_heartbeat),
-    CASE(of_two_who_saw_the_same_revision_one_conflicts),
+    CASE(each_kind_of_change_is_told),
+    CASE(a_flood_of_writes_is_told_whole_or_as_a_resync),
+    CASE(what_was_not_applied_is_not_told),
+    CASE(another_namespace_is_not_told_of),
 };
 
 CONTRACT_GROUP(contract_watches);
