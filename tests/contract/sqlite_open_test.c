@@ -140,6 +140,46 @@ static void a_user_who_may_only_read_may_list(void **state)
     assert_int_equal(process_join(process_start(list_as_nobody, scene)), 0);
 }
 
+static int write_twice_as_nobody(void *user)
+{
+    struct scene *scene = user;
+    if (setuid(SCENE_NOBODY) != 0) {
+        return 2;
+    }
+    comrade_store *store = scene_open(scene);
+    comrade_call call = contract_call();
+    assert_int_equal(scene_write(scene, store, "b", &call), COMRADE_DENIED);
+    process_tell(0);
+    process_is_told();
+    call = contract_call();
+    assert_int_equal(scene_write(scene, store, "b", &call), COMRADE_OK);
+    sqlite_driver.close(store);
+    return 0;
+}
+
+static void a_user_who_is_given_the_permission_need_not_start_again(void **state)
+{
+    static const char *const endings[] = {"", "-wal", "-shm", "-notify"};
+    struct scene *scene = *state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    comrade_store *store = scene_open(scene);
+    scene_put(store, "a");
+    struct process *process = process_start(write_twice_as_nobody, scene);
+    assert_int_equal(process_hear(process), 0);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        char path[SCENE_PATH_SIZE];
+        snprintf(path, sizeof path, "%s%s", scene->path, endings[i]);
+        assert_int_equal(chmod(path, 0666), 0);
+    }
+    assert_int_equal(chmod(scene->folder, 0777), 0);
+    process_ask(process);
+    assert_int_equal(process_join(process), 0);
+    assert_int_equal(scene_count(scene, store), 2);
+    sqlite_driver.close(store);
+}
+
 static void a_relative_path_stays_where_it_was(void **state)
 {
     struct scene *scene = *state;
@@ -166,6 +206,7 @@ int main(void)
         SCENE_CASE(a_newer_schema_that_only_adds_is_used),
         SCENE_CASE(a_folder_that_may_not_be_written_says_what_is_needed),
         SCENE_CASE(a_user_who_may_only_read_may_list),
+        SCENE_CASE(a_user_who_is_given_the_permission_need_not_start_again),
         SCENE_CASE(a_relative_path_stays_where_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

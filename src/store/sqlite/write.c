@@ -384,6 +384,7 @@ comrade_status sqlite_write(comrade_store *store, const comrade_call *call,
                                    "%s: no permission to write; the user needs write access to the "
                                    "file and to its directory",
                                    store->shown_url);
+        sqlite_drop(store); /* the next call looks whether it may by then */
     }
     if (status != COMRADE_OK) {
         sqlite_release(store);
