@@ -32,7 +32,9 @@ const struct help_row help_store_defaults[] = {
 const struct help_row help_variables[] = {
     {"COMRADE_NAME",
      "The value of the option --name, in upper case and with '_' for '-', for every option of "
-     "every verb but --help. What stands on the command line wins; a variable that is empty counts "
+     "every verb but --help and those that say which members are meant (a service has COMRADE_ROLE "
+     "in its own environment). What stands on the command line wins; a variable that is empty "
+     "counts "
      "as not set. A flag is one of 1, true, yes, 0, false, no, and --flag=no takes it back. An "
      "option that may be repeated has one value a line"},
     {"XDG_STATE_HOME, HOME", "Where the default store of a user who is not root is, and the "

@@ -15,26 +15,38 @@ static const char where_help[] =
      .type = OPTION_TEXT,                                                                          \
      .argument = "ROLE",                                                                           \
      .help = role_help,                                                                            \
-     .is_required = is_role_required},                                                             \
+     .is_required = is_role_required,                                                              \
+     .is_typed_only = true},                                                                       \
         {.name = "where",                                                                          \
          .letter = 'w',                                                                            \
          .type = OPTION_TEXT,                                                                      \
          .argument = "KEY=VALUE",                                                                  \
          .help = where_help,                                                                       \
-         .is_repeatable = true},                                                                   \
-        {.name = "alive", .type = OPTION_FLAG, .help = "only members that are in rotation"},       \
+         .is_repeatable = true,                                                                    \
+         .is_typed_only = true},                                                                   \
+        {.name = "alive",                                                                          \
+         .type = OPTION_FLAG,                                                                      \
+         .is_typed_only = true,                                                                    \
+         .help = "only members that are in rotation"},                                             \
         {.name = "dead",                                                                           \
          .type = OPTION_FLAG,                                                                      \
+         .is_typed_only = true,                                                                    \
          .help = "only members that are not: starting, leaving, gone or zombified"},               \
         {.name = "healthy",                                                                        \
          .type = OPTION_FLAG,                                                                      \
+         .is_typed_only = true,                                                                    \
          .help = "only members with a fresh heartbeat and no failed check"},                       \
-        {.name = "unhealthy", .type = OPTION_FLAG, .help = "only members that are not healthy"},   \
+        {.name = "unhealthy",                                                                      \
+         .type = OPTION_FLAG,                                                                      \
+         .is_typed_only = true,                                                                    \
+         .help = "only members that are not healthy"},                                             \
         {.name = "stale",                                                                          \
          .type = OPTION_FLAG,                                                                      \
+         .is_typed_only = true,                                                                    \
          .help = "only members without a heartbeat for over an hour"},                             \
         {.name = "available",                                                                      \
          .type = OPTION_FLAG,                                                                      \
+         .is_typed_only = true,                                                                    \
          .help = "only members that the disruption budget counts"},                                \
     {                                                                                              \
         .name = NULL                                                                               \

@@ -257,7 +257,7 @@ static comrade_status read_variable(struct parse *parse, const struct option_row
 {
     char variable[OPTION_VARIABLE_SIZE];
     option_variable(row, variable);
-    const char *text = getenv(variable);
+    const char *text = row->is_typed_only ? NULL : getenv(variable);
     if (text == NULL || text[0] == '\0') {
         return COMRADE_OK;
     }

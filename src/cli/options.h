@@ -33,6 +33,9 @@ struct option_row {
     int64_t low, high;        /* of numbers and durations */
     bool is_repeatable;       /* in the environment: one value a line */
     bool is_required;
+    /* Not read from the environment: a service has COMRADE_ROLE in its own, and what it lists or
+       kills must not depend on that. */
+    bool is_typed_only;
     bool is_secret; /* the value is never repeated in an error, and is removed from argv */
 };
 

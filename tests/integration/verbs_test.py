@@ -42,6 +42,14 @@ def test_list_shows_what_is_in_rotation_and_all_on_demand(comrade):
     assert leaving.poll() is None, "zombified is not killed"
 
 
+def test_the_environment_of_a_service_filters_nothing(comrade):
+    start(comrade, "app-1")
+    start(comrade, "db-1", role="db")
+    done = comrade("list", "--ids", env={"COMRADE_ROLE": "db", "COMRADE_DEAD": "1"}, check=DONE)
+    assert done.stdout == "app-1\ndb-1\n"
+    comrade("kill-oldest", env={"COMRADE_ROLE": "db"}, check=USAGE)
+
+
 def test_json_has_the_originals_names(comrade):
     process = start(comrade, "app-1", "--port", "auto", "--no-check", "--advertise", "10.0.0.5:80",
                     "--meta", "zone=a")
