@@ -77,6 +77,10 @@ static comrade_status memory_open(const comrade_store_config *config, const comr
     pthread_mutex_lock(&memory_lock);
     struct shared *shared = made == NULL ? NULL : need_shared(config);
     if (shared != NULL) {
+        /* Whole before others see it: they announce to all handles at once. */
+        made->wall_ms = config->wall_ms;
+        made->clock = config->clock;
+        made->watch_fd = -1;
         made->shared = shared;
         made->next = shared->handles;
         shared->handles = made;
@@ -87,9 +91,6 @@ static comrade_status memory_open(const comrade_store_config *config, const comr
         return comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for %s",
                                  config->shown_url);
     }
-    made->wall_ms = config->wall_ms;
-    made->clock = config->clock;
-    made->watch_fd = -1;
     *store = made;
     return COMRADE_OK;
 }
