@@ -88,7 +88,7 @@ COMRADE_API const char *comrade_version(void);
     X(TOO_LARGE, -13, "too large", false)                                                          \
     X(SCHEMA_TOO_NEW, -14, "the store's schema needs a newer version", false)                      \
     X(UNSUPPORTED, -15, "not supported", false)                                                    \
-    X(TIMED_OUT, -16, "not done in time; it may have been applied", true)                      \
+    X(TIMED_OUT, -16, "not done in time; it may have been applied", true)                          \
     X(CANCELED, -17, "cancelled", false)                                                           \
     X(NO_MEMORY, -18, "out of memory", true)                                                       \
     X(SYSTEM, -19, "an operating system call failed", false)                                       \
