@@ -3,6 +3,7 @@
 
 #include "agent/exit_codes.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 
 static const char *event_of_state(enum lifecycle_state state)
@@ -87,7 +88,8 @@ int agent_exit_code(const struct agent *agent)
         return RUN_EXIT_FENCED;
     }
     if (!agent->has_exit) {
-        return agent->spawn_code;
+        bool is_early = agent->leaving == LEAVING_SIGNAL && agent->lifecycle.n_spawns == 0;
+        return is_early ? RUN_EXIT_SIGNAL + SIGTERM : agent->spawn_code;
     }
     if (WIFSIGNALED(agent->wait_status)) {
         return RUN_EXIT_SIGNAL + WTERMSIG(agent->wait_status);

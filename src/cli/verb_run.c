@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HOUR_MS = 3600 * 1000, FD_MIN = 3, FD_MAX = 1000 };
+/* After 60 s without a heartbeat a member is unhealthy: one may be lost. */
+enum { HEARTBEAT_MAX_MS = 30 * 1000, HOUR_MS = 3600 * 1000, FD_MIN = 3, FD_MAX = 1000 };
 
 static const struct option_row member_rows[] = {
     {.name = "role",
@@ -47,7 +48,7 @@ static const struct option_row member_rows[] = {
      .argument = "TIME",
      .default_text = "10s",
      .low = 100,
-     .high = HOUR_MS,
+     .high = HEARTBEAT_MAX_MS,
      .help = "between two heartbeats"},
     {0},
 };

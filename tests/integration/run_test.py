@@ -4,7 +4,6 @@ import pathlib
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
@@ -64,7 +63,7 @@ def test_sigterm_ends_in_the_commands_own_code(comrade, tmp_path):
     ("--ready", "fd:1"), ("--ready", "check"), ("--meta", "novalue"), ("--advertise", "host"),
     ("--meta", "a=1", "--meta", "a=2"), ("--check-http", "health", "--port", "80"),
     ("--check-tcp", "1", "--no-check"), ("--log-level", "loud"), ("--id", "a/b"), ("--id", ""),
-    ("--id", "x" * 1000), ("--id", "a\x1b[31m"), ("--check-tcp", "localhost"),
+    ("--id", "x" * 1000), ("--heartbeat", "31s"), ("--id", "a\x1b[31m"), ("--check-tcp", "localhost"),
 ])
 def test_bad_options_are_refused_before_anything_runs(comrade, tmp_path, options):
     done = comrade("run", "--role", "app", *options, "--", "touch", tmp_path / "ran", check=2)
@@ -222,7 +221,7 @@ def test_a_flood_of_stderr_passes_and_takes_no_memory(comrade, option):
     wait_until(lambda: agent.err.read_bytes()[-200:].find(b"done\n") >= 0, "the end")
     status = pathlib.Path(f"/proc/{agent.pid}/status").read_text()
     peak_kb = int(status.split("VmHWM:")[1].split()[0])
-    assert IS_SANITIZED or peak_kb < 8192
+    assert IS_SANITIZED or peak_kb <= 5120
     agent.err.write_bytes(b"")
 
 
@@ -318,6 +317,28 @@ def test_an_id_that_runs_on_another_host_is_refused(comrade, tmp_path):
     assert other.poll() is None
 
 
+@needs_root
+def test_an_id_that_turns_out_to_run_elsewhere_is_given_up(comrade, tmp_path):
+    """The store comes back late, and knows another host's member of that id."""
+    inner = " ".join(map(str, [PROGRAM, "run", "--role", "app", "--id", "one", *QUICK, "--",
+                               "sleep", "1000"]))
+    other = subprocess.Popen(
+        ["unshare", "--uts", "--mount", "sh", "-c",
+         f"hostname otherhost && mount -t tmpfs none /run && exec {inner}"],
+        env=clean_environment(COMRADE_STORE=comrade.store_url))
+    comrade.started.append(other)
+    pid = wait_for_state(comrade, "up")["pid"]
+    late = run(comrade, "--store", f"sqlite:{tmp_path}/link/comrade.db",
+               command=writes_pid(tmp_path / "pid"))
+    late_pid = int(wait_for_file(tmp_path / "pid"))
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert late.wait(HANG_S) == 91
+    assert "event=in-use" in late.err.read_text()
+    assert not is_running(late_pid)
+    found = member(comrade)
+    assert (found["pid"], found["alive"]) == (pid, True)
+
+
 def test_a_takeover_fences_the_other_which_leaves(comrade):
     first = run(comrade)
     pid = wait_for_state(comrade, "up")["pid"]
@@ -371,7 +392,7 @@ def test_it_is_small(comrade):
     wait_for_state(comrade, "up")
     rollup = pathlib.Path(f"/proc/{agent.pid}/status").read_text()
     rss_kb = int(rollup.split("VmRSS:")[1].split()[0])
-    assert IS_SANITIZED or rss_kb < 8192, sys.argv
+    assert IS_SANITIZED or rss_kb <= 5120
 
 
 def test_show_tells_the_end_of_stderr_escaped(comrade):
