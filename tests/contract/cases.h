@@ -31,6 +31,9 @@ int contract_tear_down(void **state);
     const comrade_store_driver *driver = scene->driver;                                            \
     comrade_store *store = scene->store
 
+/* Steps the clock, or waits where the store has its own: a few milliseconds are enough. */
+void let_time_pass(const struct scene *scene, int64_t ms);
+
 struct contract_group {
     const struct CMUnitTest *cases;
     size_t n_cases;

@@ -3,6 +3,7 @@
 
 #include "base/env.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -195,6 +196,15 @@ comrade_beat_result beat(const comrade_store_driver *driver, comrade_store *stor
 }
 
 static const struct contract_store *under_test;
+
+void let_time_pass(const struct scene *scene, int64_t ms)
+{
+    if (scene->factory->has_own_clock) {
+        poll(NULL, 0, (int)ms);
+    } else {
+        contract_clock_offset_ms += ms;
+    }
+}
 
 int contract_set_up(void **state)
 {

@@ -14,6 +14,8 @@ struct contract_store {
     void (*fresh_url)(char *url, size_t size);
     /* Empties the store under its open handles, as an accident would. */
     void (*wipe)(comrade_store *store, const char *url);
+    /* Its clock is a server's: time cannot be stepped, only waited for. */
+    bool has_own_clock;
 };
 
 /* Returns the number of failed cases. */

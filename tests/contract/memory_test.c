@@ -17,6 +17,7 @@ static void wipe(comrade_store *store, const char *url)
 
 int main(void)
 {
-    const struct contract_store store = {"memory", &memory_driver, fresh_url, wipe};
+    const struct contract_store store = {"memory", &memory_driver, fresh_url, wipe,
+                                         .has_own_clock = false};
     return contract_run(&store);
 }

@@ -36,7 +36,8 @@ int main(void)
         perror(folder);
         return 1;
     }
-    const struct contract_store store = {"sqlite", &sqlite_driver, fresh_url, wipe};
+    const struct contract_store store = {"sqlite", &sqlite_driver, fresh_url, wipe,
+                                         .has_own_clock = false};
     int n_failed = contract_run(&store);
     nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     return n_failed;

@@ -26,6 +26,9 @@ static void every_applied_write_bumps_its_roles_revision(void **state)
 static void a_revision_is_never_repeated_not_even_when_the_clock_goes_back(void **state)
 {
     SCENE(state);
+    if (scene->factory->has_own_clock) {
+        skip();
+    }
     contract_clock_offset_ms = 3600 * 1000;
     contract_put(driver, store, "app", "a", 100, 1);
     int64_t first = revision_of(driver, store, "app");
@@ -40,7 +43,7 @@ static void after_a_wipe_revisions_are_new(void **state)
     contract_put(driver, store, "app", "a", 100, 1);
     int64_t first = revision_of(driver, store, "app");
     scene->factory->wipe(store, scene->url);
-    contract_clock_offset_ms = 1; /* no store is wiped and filled again within its clock's tick */
+    let_time_pass(scene, 2); /* no store is wiped and filled again within its clock's tick */
     assert_int_equal(revision_of(driver, store, "app"), 0);
     assert_int_equal(beat(driver, store, "a", 100, NULL).status, COMRADE_GONE);
     contract_put(driver, store, "app", "a", 100, 1);
@@ -188,7 +191,7 @@ static void a_delete_needs_the_heartbeat_that_was_seen(void **state)
     look_at_role(driver, store, "app", &snapshot);
     int64_t seen_ms = snapshot.records[0].updated_ms;
     snapshot_finish(&snapshot);
-    contract_clock_offset_ms = 1000;
+    let_time_pass(scene, 2);
     beat(driver, store, "a", 100, NULL); /* it came back */
     comrade_change removal = anything(COMRADE_DELETE, "a");
     removal.expect_updated_ms = seen_ms;
