@@ -179,7 +179,7 @@ static int set_up(comrade_store *store)
     return sqlite3_exec(store->database,
                         "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = OFF; "
                         "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; "
-                        "PRAGMA cache_size = -512; PRAGMA journal_size_limit = 4194304;",
+                        "PRAGMA cache_size = -4000; PRAGMA journal_size_limit = 4194304;",
                         NULL, NULL, NULL);
 }
 
