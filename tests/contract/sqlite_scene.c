@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ static int remove_one(const char *path, const struct stat *found, int kind, stru
 int scene_tear_down(void **state)
 {
     struct scene *scene = *state;
+    umount2(scene->folder, MNT_DETACH); /* a test that failed may have left its disk there */
     nftw(scene->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     free(scene);
     return 0;

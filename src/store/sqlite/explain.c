@@ -85,30 +85,36 @@ comrade_status sqlite_fail(comrade_store *store, int result, const char *what, c
     return status;
 }
 
+static bool may_not(const char *path, int mode)
+{
+    return access(path, mode) != 0 && (errno == EACCES || errno == EPERM);
+}
+
 /* SQLite says only "unable to open": find out what a person would want to know. */
 comrade_status sqlite_explain_open(const comrade_store *store, comrade_error *error)
 {
     struct stat found;
+    int cause = store->database == NULL ? 0 : sqlite3_system_errno(store->database);
     const char *slash = strrchr(store->path, '/');
     size_t folder_len = slash == NULL ? 0 : (size_t)(slash - store->path);
     char *folder = folder_len == 0 ? strdup("/") : strndup(store->path, folder_len);
     comrade_status status = COMRADE_UNAVAILABLE;
     if (folder == NULL) {
-        status = comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory");
+        status = comrade_error_set(error, COMRADE_NO_MEMORY, "%s: out of memory", store->shown_url);
     } else if (stat(store->path, &found) == 0 && S_ISDIR(found.st_mode)) {
         status = comrade_error_set(error, COMRADE_INVALID,
                                    "%s: this is a directory; name a file in it", store->shown_url);
+    } else if (may_not(folder, W_OK | X_OK) || may_not(store->path, R_OK) || cause == EACCES) {
+        status = comrade_error_set(error, COMRADE_DENIED,
+                                   "%s: no permission: the user needs write access to the file, to "
+                                   "the -wal and -shm beside it and to the directory %s",
+                                   store->shown_url, folder);
     } else if (stat(folder, &found) != 0 || !S_ISDIR(found.st_mode)) {
         comrade_error_set(error, status, "%s: the directory %s does not exist; create it first",
                           store->shown_url, folder);
-    } else if (access(folder, W_OK | X_OK) != 0 || access(store->path, R_OK) != 0) {
-        status = comrade_error_set(error, COMRADE_DENIED,
-                                   "%s: no permission: the user needs write access to the file and "
-                                   "to the directory %s",
-                                   store->shown_url, folder);
     } else {
         comrade_error_set(error, status, "%s: cannot be opened: %s", store->shown_url,
-                          strerror(errno));
+                          cause == 0 ? "SQLite does not say why" : strerror(cause));
     }
     free(folder);
     return status;

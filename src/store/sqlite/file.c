@@ -3,9 +3,10 @@
  * delete it, while members run; what SQLite kept beside the old file (-wal, -shm) is then still
  * there, and would be taken for the new one's: old pages would come back, or the new file be
  * damaged. So the notify file records which inodes belong together, and whoever opens a file that
- * is another than the recorded one first removes the recorded -wal and -shm. Those who still have
- * the old file open go on with the old ones, which have no name any more, until their next call
- * notices. A -wal that came with the new file has another inode, and is kept.
+ * is another than the recorded one first removes the recorded -wal and -shm. (A new file may get
+ * the inode of a deleted one that nobody has open; it is told apart by when it was born.) Those who
+ * have the old file open go on with the old ones, which have no name any more, until their next
+ * call notices. A -wal that came with the new file has another inode, and is kept.
  *
  * The lock on the notify file makes looking, removing and opening one step.
  */
@@ -27,6 +28,7 @@ enum { RECORD_SIZE = 128 };
 struct belonging {
     uint64_t device;
     uint64_t database;
+    uint64_t born_ns; /* of the database; 0: the file system does not say */
     uint64_t log;
     uint64_t shared_memory;
 };
@@ -140,6 +142,16 @@ static void remove_beside(const comrade_store *store, const char *ending, uint64
     free(path);
 }
 
+static uint64_t born_ns(const comrade_store *store)
+{
+    struct statx found;
+    if (statx(AT_FDCWD, store->path, 0, STATX_BTIME, &found) != 0 ||
+        (found.stx_mask & STATX_BTIME) == 0) {
+        return 0;
+    }
+    return (uint64_t)found.stx_btime.tv_sec * 1000000000 + found.stx_btime.tv_nsec;
+}
+
 static bool read_belonging(const comrade_store *store, struct belonging *recorded)
 {
     char text[RECORD_SIZE];
@@ -148,16 +160,18 @@ static bool read_belonging(const comrade_store *store, struct belonging *recorde
         return false;
     }
     text[n] = '\0';
-    return sscanf(text, "open %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 "\n", &recorded->device,
-                  &recorded->database, &recorded->log, &recorded->shared_memory) == 4;
+    return sscanf(text, "open %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 "\n",
+                  &recorded->device, &recorded->database, &recorded->born_ns, &recorded->log,
+                  &recorded->shared_memory) == 5;
 }
 
 /* A failure (no room on the disk) costs the next one who replaces the file his protection. */
 static void write_belonging(const comrade_store *store, const struct belonging *now)
 {
     char text[RECORD_SIZE];
-    int len = snprintf(text, sizeof text, "open %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                       now->device, now->database, now->log, now->shared_memory);
+    int len = snprintf(text, sizeof text,
+                       "open %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                       now->device, now->database, now->born_ns, now->log, now->shared_memory);
     memset(text + len, ' ', sizeof text - (size_t)len);
     ssize_t n = pwrite(store->notify_fd, text, sizeof text, 0);
     (void)n;
@@ -169,7 +183,8 @@ static void remove_leftovers(const comrade_store *store)
     struct stat found;
     bool is_there = stat(store->path, &found) == 0;
     if (!read_belonging(store, &recorded) ||
-        (is_there && found.st_dev == recorded.device && found.st_ino == recorded.database)) {
+        (is_there && found.st_dev == recorded.device && found.st_ino == recorded.database &&
+         born_ns(store) == recorded.born_ns)) {
         return;
     }
     remove_beside(store, "-wal", recorded.log);
@@ -211,8 +226,8 @@ void sqlite_unclaim(comrade_store *store)
     bool is_ours = store->database != NULL && !store->is_read_only;
     if (is_ours && lock(store, true) && !sqlite_was_replaced(store)) {
         struct belonging recorded = {0};
-        struct belonging now = {store->device, store->inode, inode_beside(store, "-wal"),
-                                inode_beside(store, "-shm")};
+        struct belonging now = {store->device, store->inode, born_ns(store),
+                                inode_beside(store, "-wal"), inode_beside(store, "-shm")};
         if (!read_belonging(store, &recorded) || memcmp(&recorded, &now, sizeof now) != 0) {
             write_belonging(store, &now);
         }
