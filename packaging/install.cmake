@@ -42,13 +42,8 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/comradeConfigVersion.cmake
 install(FILES ${CMAKE_BINARY_DIR}/comradeConfig.cmake
   ${CMAKE_BINARY_DIR}/comradeConfigVersion.cmake DESTINATION ${package_dir})
 
-# The unit and the pages are plain files; each is installed if it is there.
 set(unit_dir lib/systemd/system CACHE STRING "Where systemd looks for units")
-install(FILES packaging/comrade@.service DESTINATION ${unit_dir} OPTIONAL)
-foreach(section 1 3 5 7)
-  file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
-  install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
-endforeach()
+install(FILES packaging/comrade@.service DESTINATION ${unit_dir})
 file(GLOB documents CONFIGURE_DEPENDS README.md docs/*.md)
 list(FILTER documents EXCLUDE REGEX "/docs/README\\.md$") # it is for those who write them
 install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
