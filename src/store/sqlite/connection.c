@@ -280,6 +280,7 @@ static void sqlite_close(comrade_store *store)
     }
     free(store->path);
     free(store->notify_path);
+    free(store->log_path);
     free(store->shown_url);
     free(store->name_space);
     free(store->kind);

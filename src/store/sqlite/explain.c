@@ -46,7 +46,7 @@ static comrade_status explain(comrade_store *store, int result, const char *what
     case SQLITE_AUTH:
         return comrade_error_set(error, COMRADE_DENIED,
                                  "%s: %s: no permission to write; the user needs write access to "
-                                 "the file and to its directory",
+                                 "the file, to the -wal and -shm beside it and to the directory",
                                  url, what);
     case SQLITE_NOTADB:
         return comrade_error_set(error, COMRADE_BROKEN,
@@ -113,6 +113,8 @@ comrade_status sqlite_explain_open(const comrade_store *store, comrade_error *er
         comrade_error_set(error, status, "%s: the directory %s does not exist; create it first",
                           store->shown_url, folder);
     } else {
+        /* SQLite tried once more, to read only, and knows what that said. */
+        cause = access(folder, W_OK) != 0 ? errno : cause;
         comrade_error_set(error, status, "%s: cannot be opened: %s", store->shown_url,
                           cause == 0 ? "SQLite does not say why" : strerror(cause));
     }

@@ -52,11 +52,16 @@ char *sqlite_path_of(const char *url)
     return absolute;
 }
 
+/* The log is as good as the file: without it, what was written last is not there for others. */
 bool sqlite_was_replaced(const comrade_store *store)
 {
     struct stat found;
-    return stat(store->path, &found) != 0 || found.st_dev != store->device ||
-           found.st_ino != store->inode;
+    if (stat(store->path, &found) != 0 || found.st_dev != store->device ||
+        found.st_ino != store->inode) {
+        return true;
+    }
+    return store->log_inode != 0 &&
+           (stat(store->log_path, &found) != 0 || found.st_ino != store->log_inode);
 }
 
 /* --- The notify file -------------------------------------------------------------------------- */
@@ -122,6 +127,15 @@ static char *path_beside(const comrade_store *store, const char *ending)
     char *path = NULL;
     int len = (int)(strlen(store->notify_path) - strlen("-notify"));
     return asprintf(&path, "%.*s%s", len, store->notify_path, ending) < 0 ? NULL : path;
+}
+
+static void know_log(comrade_store *store)
+{
+    struct stat found;
+    free(store->log_path);
+    store->log_path = store->notify_path == NULL ? NULL : path_beside(store, "-wal");
+    bool is_there = store->log_path != NULL && stat(store->log_path, &found) == 0;
+    store->log_inode = is_there ? found.st_ino : 0;
 }
 
 static uint64_t inode_beside(const comrade_store *store, const char *ending)
@@ -224,6 +238,10 @@ bool sqlite_claim(comrade_store *store)
 void sqlite_unclaim(comrade_store *store)
 {
     bool is_ours = store->database != NULL && !store->is_read_only;
+    if (store->database != NULL) {
+        name_notify_file(store); /* again: a link may have led to no file before */
+        know_log(store);
+    }
     if (is_ours && lock(store, true) && !sqlite_was_replaced(store)) {
         struct belonging recorded = {0};
         struct belonging now = {store->device, store->inode, born_ns(store),

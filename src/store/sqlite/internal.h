@@ -113,6 +113,8 @@ struct comrade_store {
     sqlite3_stmt *statements[N_STATEMENTS];
     dev_t device; /* of the file that is open */
     ino_t inode;
+    char *log_path;
+    ino_t log_inode; /* 0: not known */
     int64_t cluster; /* 0: it has no row yet, and the file cannot be written */
     bool is_read_only;
     bool is_synchronous;       /* synchronous is FULL now */

@@ -380,11 +380,8 @@ comrade_status sqlite_write(comrade_store *store, const comrade_call *call,
 {
     comrade_status status = sqlite_use(store, call, error);
     if (status == COMRADE_OK && store->is_read_only) {
-        status = comrade_error_set(error, COMRADE_DENIED,
-                                   "%s: no permission to write; the user needs write access to the "
-                                   "file and to its directory",
-                                   store->shown_url);
-        sqlite_drop(store); /* the next call looks whether it may by then */
+        /* The next call looks whether it may by then. */
+        status = sqlite_fail(store, SQLITE_READONLY, "write", error);
     }
     if (status != COMRADE_OK) {
         sqlite_release(store);
