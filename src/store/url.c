@@ -75,6 +75,22 @@ static void append_query(struct buffer *out, const char *query)
     }
 }
 
+/* "HOST:PORT,[::1]:PORT/…": a port that is no number is a password whose host was forgotten. */
+static bool has_odd_port(const char *hosts)
+{
+    size_t len = strcspn(hosts, "/?#");
+    bool is_bracketed = false;
+    bool is_port = false;
+    for (size_t i = 0; i < len; i++) {
+        is_bracketed = hosts[i] == '[' || (is_bracketed && hosts[i] != ']');
+        if (is_port && hosts[i] != ',' && !isdigit((unsigned char)hosts[i])) {
+            return true;
+        }
+        is_port = !is_bracketed && hosts[i] != ',' && (is_port || hosts[i] == ':');
+    }
+    return false;
+}
+
 /*
  * USER:PASSWORD@HOST. A password should have its '/', '?', '#' and '@' escaped, and often has not:
  * the last '@' ends it, unless that is one of a query and no password can have begun before it.
@@ -97,6 +113,10 @@ static void append_location(struct buffer *out, const char *location, bool may_s
         }
         location = at;
         plain_len = strcspn(location, "?#");
+    }
+    if (has_odd_port(location)) {
+        buffer_append_text(out, "***");
+        return;
     }
     buffer_append(out, location, plain_len);
     append_query(out, location + plain_len);
