@@ -1,6 +1,9 @@
 /*
  * Other processes for a test: forked, and heard over a pipe. cmocka's asserts work in them, too: a
  * failed one ends the process with a status that is not 0.
+ *
+ * A fork copies SQLite's table of open files, and with it wrong ideas of who holds which lock:
+ * start a process that uses a file before this one opens it.
  */
 #ifndef CONTRACT_PROCESS_H
 #define CONTRACT_PROCESS_H

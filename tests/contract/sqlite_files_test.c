@@ -106,9 +106,11 @@ static void a_backup_moved_into_place_is_what_everybody_sees(void **state)
     struct scene *scene = *state;
     char backup[SCENE_PATH_SIZE];
     snprintf(backup, sizeof backup, "%s/backup.db", scene->folder);
+    struct process *other = process_start(count_when_told, scene);
+    assert_int_equal(process_hear(other), 0);
     comrade_store *store = scene_open(scene);
     make_backup(store, scene->path, backup);
-    struct process *other = process_start(count_when_told, scene);
+    process_ask(other);
     assert_int_equal(process_hear(other), 61);
 
     assert_int_equal(rename(backup, scene->path), 0);
@@ -131,9 +133,11 @@ static void a_backup_moved_into_place_is_what_everybody_sees(void **state)
 static void a_deleted_file_is_made_again_for_everybody(void **state)
 {
     struct scene *scene = *state;
+    struct process *other = process_start(count_when_told, scene);
+    assert_int_equal(process_hear(other), 0);
     comrade_store *store = scene_open(scene);
     scene_put(store, "a");
-    struct process *other = process_start(count_when_told, scene);
+    process_ask(other);
     assert_int_equal(process_hear(other), 1);
     assert_int_equal(unlink(scene->path), 0);
     process_ask(other);
