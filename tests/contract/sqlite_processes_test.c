@@ -18,7 +18,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-enum { OPENERS = 100, COUNTERS = 3, ROUNDS = 40, KILLS = 15 };
+enum { OPENERS = 100, COUNTERS = 3, ROUNDS = 40, KILLS = 15, STOPS = 20 };
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
@@ -119,6 +119,61 @@ static void a_call_that_waits_for_the_lock_can_be_cancelled(void **state)
     assert_int_equal(scene_count(scene, store), 0);
     close(cancel_fd);
     sqlite_driver.close(store);
+}
+
+/* Opens, writes and closes without end, so that it can be stopped in any of it. */
+static int open_and_write_on(void *user)
+{
+    struct scene *scene = user;
+    if (!process_tell((long)getpid()) || !process_is_told()) {
+        return 0;
+    }
+    for (long n = 0; process_tell(n); n++) {
+        comrade_store *store = scene_open(scene);
+        scene_put(store, "a");
+        sqlite_driver.close(store);
+    }
+    return 0;
+}
+
+static comrade_status open_within(struct scene *scene, int64_t limit_ms, comrade_store **store)
+{
+    comrade_store_config config = {.size = sizeof config,
+                                   .url = scene->url,
+                                   .shown_url = scene->url,
+                                   .name_space = "",
+                                   .kind = "ComradeServer",
+                                   .wall_ms = contract_wall_ms};
+    comrade_call call = contract_call();
+    call.deadline_ms = now_ms() + limit_ms;
+    return sqlite_driver.open(&config, &call, store, &scene->error);
+}
+
+static void a_process_that_is_stopped_makes_nobody_miss_a_deadline(void **state)
+{
+    struct scene *scene = *state;
+    struct process *process = process_start(open_and_write_on, scene);
+    pid_t pid = (pid_t)process_hear(process);
+    process_ask(process);
+    for (int i = 0; i < STOPS; i++) {
+        process_hear(process);
+        kill(pid, SIGSTOP);
+        int64_t start_ms = now_ms();
+        comrade_store *store = NULL;
+        comrade_status status = open_within(scene, 50, &store);
+        if (status == COMRADE_OK) {
+            comrade_call call = contract_call();
+            call.deadline_ms = now_ms() + 50;
+            status = scene_write(scene, store, "b", &call);
+        }
+        assert_true(status == COMRADE_OK || status == COMRADE_UNAVAILABLE);
+        assert_in_range(now_ms() - start_ms, 0, 5000);
+        sqlite_driver.close(store);
+        kill(pid, SIGCONT);
+    }
+    process_kill(process);
+    assert_int_equal(process_join(process), 128 + SIGKILL);
+    scene_assert_sound(scene->path);
 }
 
 /* --- Counting --------------------------------------------------------------------------------- */
@@ -241,6 +296,7 @@ int main(void)
         SCENE_CASE(a_hundred_may_open_an_empty_path_at_once),
         SCENE_CASE(a_lock_held_for_too_long_is_unavailable_and_changes_nothing),
         SCENE_CASE(a_call_that_waits_for_the_lock_can_be_cancelled),
+        SCENE_CASE(a_process_that_is_stopped_makes_nobody_miss_a_deadline),
         SCENE_CASE(processes_that_count_by_expected_revisions_lose_nothing),
         SCENE_CASE(writers_that_are_killed_leave_what_they_acknowledged),
     };
