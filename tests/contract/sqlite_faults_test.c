@@ -148,6 +148,65 @@ static void a_link_to_a_file_that_is_not_there_yet_is_followed(void **state)
     sqlite_driver.close(second);
 }
 
+static int put_as_nobody(void *user)
+{
+    struct scene *scene = user;
+    process_tell(0);
+    process_is_told();
+    if (setgid(SCENE_NOBODY) != 0 || setuid(SCENE_NOBODY) != 0) {
+        return 2;
+    }
+    comrade_store *store = scene_open(scene);
+    scene_put(store, "a");
+    sqlite_driver.close(store);
+    return 0;
+}
+
+/* An administrator who looks at a service's file must not keep the service from being heard. */
+static void what_root_makes_beside_a_file_belongs_to_the_files_owner(void **state)
+{
+    struct scene *scene = *state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    struct process *process = process_start(put_as_nobody, scene);
+    assert_int_equal(process_hear(process), 0);
+    sqlite_driver.close(scene_open(scene));
+    assert_int_equal(chown(scene->folder, SCENE_NOBODY, SCENE_NOBODY), 0);
+    assert_int_equal(chown(scene->path, SCENE_NOBODY, SCENE_NOBODY), 0);
+    unlink_beside(scene, "-wal");
+    unlink_beside(scene, "-shm");
+    comrade_store *store = scene_open(scene);
+    comrade_call call = contract_call();
+    int fd = sqlite_driver.watch(store, &call, &scene->error);
+    process_ask(process);
+    assert_int_equal(process_join(process), 0);
+    call.deadline_ms -= 15000;
+    assert_true(comrade_call_wait(&call, fd, POLLIN) > 0);
+    assert_int_equal(scene_count(scene, store), 1);
+    sqlite_driver.close(store);
+}
+
+static void a_link_laid_beside_the_file_is_not_written(void **state)
+{
+    struct scene *scene = *state;
+    char precious[SCENE_PATH_SIZE];
+    char notify[SCENE_PATH_SIZE];
+    char found[SCENE_TEXT_SIZE] = {0};
+    snprintf(precious, sizeof precious, "%s/precious", scene->folder);
+    snprintf(notify, sizeof notify, "%s-notify", scene->path);
+    scene_write_file(precious, "precious");
+    assert_int_equal(link(precious, notify), 0);
+    comrade_store *store = scene_open(scene);
+    scene_put(store, "a");
+    assert_int_equal(scene_count(scene, store), 1);
+    sqlite_driver.close(store);
+    int fd = open(precious, O_RDONLY | O_CLOEXEC);
+    assert_true(read(fd, found, sizeof found - 1) > 0);
+    close(fd);
+    assert_string_equal(found, "precious");
+}
+
 /* --- Nothing left ----------------------------------------------------------------------------- */
 
 static void opening_on_a_full_disk_says_so(void **state)
@@ -280,6 +339,8 @@ int main(void)
         SCENE_CASE(a_backup_copied_after_a_crash_is_not_mixed_with_the_log_before),
         SCENE_CASE(members_whose_log_was_deleted_come_together_again),
         SCENE_CASE(a_link_to_a_file_that_is_not_there_yet_is_followed),
+        SCENE_CASE(what_root_makes_beside_a_file_belongs_to_the_files_owner),
+        SCENE_CASE(a_link_laid_beside_the_file_is_not_written),
         SCENE_CASE(opening_on_a_full_disk_says_so),
         SCENE_CASE(without_descriptors_opening_says_so),
         SCENE_CASE(a_read_only_file_system_says_so_and_may_be_listed),

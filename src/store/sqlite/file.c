@@ -89,15 +89,30 @@ static bool is_notify_file_current(const comrade_store *store)
            opened.st_dev == found.st_dev;
 }
 
-/* Whoever may write the database may touch the file. */
+/* Whoever may write the database may touch the file: it gets the same owner, group and rights. */
 static void share_notify_file(const comrade_store *store)
 {
     struct stat database;
     struct stat made;
-    if (stat(store->path, &database) == 0 && fstat(store->notify_fd, &made) == 0 &&
-        made.st_uid == geteuid() && (made.st_mode & 0777) != (database.st_mode & 0666)) {
+    if (stat(store->path, &database) != 0 || fstat(store->notify_fd, &made) != 0) {
+        return;
+    }
+    if (made.st_uid != database.st_uid || made.st_gid != database.st_gid) {
+        bool is_root = geteuid() == 0;
+        int result =
+            fchown(store->notify_fd, is_root ? database.st_uid : (uid_t)-1, database.st_gid);
+        (void)result; /* who may not give it away has no right to */
+    }
+    if ((made.st_mode & 0777) != (database.st_mode & 0666)) {
         fchmod(store->notify_fd, database.st_mode & 0666);
     }
+}
+
+/* A link to another file, laid there by somebody, must not be written, still less given away. */
+static bool is_plain_file(int fd)
+{
+    struct stat found;
+    return fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_nlink <= 1;
 }
 
 bool sqlite_need_notify_file(comrade_store *store, bool may_create)
@@ -111,8 +126,13 @@ bool sqlite_need_notify_file(comrade_store *store, bool may_create)
     if (store->notify_fd >= 0) {
         close(store->notify_fd);
     }
-    store->notify_fd = open(store->notify_path,
-                            O_RDWR | O_CLOEXEC | O_NOFOLLOW | (may_create ? O_CREAT : 0), 0600);
+    store->notify_fd =
+        open(store->notify_path,
+             O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (may_create ? O_CREAT : 0), 0600);
+    if (store->notify_fd >= 0 && !is_plain_file(store->notify_fd)) {
+        close(store->notify_fd);
+        store->notify_fd = -1;
+    }
     if (store->notify_fd >= 0 && may_create) {
         share_notify_file(store);
     }
@@ -243,6 +263,7 @@ void sqlite_unclaim(comrade_store *store)
         know_log(store);
     }
     if (is_ours && lock(store, true) && !sqlite_was_replaced(store)) {
+        share_notify_file(store);
         struct belonging recorded = {0};
         struct belonging now = {store->device, store->inode, born_ns(store),
                                 inode_beside(store, "-wal"), inode_beside(store, "-shm")};
