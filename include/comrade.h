@@ -209,7 +209,7 @@ typedef struct comrade_member_data {
     int64_t shutdown_ms; /* when it was asked to shut down; 0: it was not */
     int64_t now_ms;      /* the store's clock when this was read */
     comrade_request_kind request;
-    const char *request_id;
+    const char *request_id;   /* this and what follows: of the request, or of the zombification */
     const char *requested_by; /* "user@host", with the database's user where it has one */
     const char *request_reason;
 } comrade_member_data;

@@ -134,6 +134,7 @@ int agent_run(const struct agent_options *options, comrade_error *error)
         return RUN_EXIT_FAILED;
     }
     if (agent_open(agent, options, error) == COMRADE_OK) {
+        error->message[0] = '\0'; /* of an id or a port that was tried before the free one */
         while (!agent->is_done) {
             turn(agent);
         }

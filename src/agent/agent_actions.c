@@ -91,6 +91,9 @@ int agent_exit_code(const struct agent *agent)
         bool is_early = agent->leaving == LEAVING_SIGNAL && agent->lifecycle.n_spawns == 0;
         return is_early ? RUN_EXIT_SIGNAL + SIGTERM : agent->spawn_code;
     }
+    if (agent->lifecycle.has_timed_out && agent->leaving == LEAVING_NOT) {
+        return RUN_EXIT_FAILED; /* it was we who ended it: it was not ready in time */
+    }
     if (WIFSIGNALED(agent->wait_status)) {
         return RUN_EXIT_SIGNAL + WTERMSIG(agent->wait_status);
     }

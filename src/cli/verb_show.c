@@ -61,7 +61,14 @@ static const char *why_unavailable(const comrade_member_data *member)
 
 static void print_request(const comrade_member_data *member)
 {
+    if (member->request == COMRADE_REQUEST_NONE && member->requested_by[0] == '\0') {
+        return;
+    }
     if (member->request == COMRADE_REQUEST_NONE) {
+        fputs("\ntaken off the list\n", stdout);
+        line("  by", member->requested_by);
+        line("  why",
+             member->request_reason[0] == '\0' ? "(no reason given)" : member->request_reason);
         return;
     }
     fputs("\nasked to leave\n", stdout);

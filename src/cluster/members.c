@@ -46,6 +46,9 @@ void member_data_fill(comrade_member_data *data, const comrade_record *record, s
     if (health_is_requested(record)) {
         data->request = record->request.kind;
         data->shutdown_ms = record->request.requested_ms;
+    }
+    bool is_zombie = record->request.zombified_incarnation == record->own.incarnation;
+    if (health_is_requested(record) || is_zombie) {
         data->request_id = record->request.request_id;
         data->request_reason = record->request.reason;
         data->requested_by = requested_by(&record->request, arena);

@@ -23,6 +23,17 @@ def test_it_exits_as_its_command_does(comrade, command, code):
     assert run(comrade, "--restart", "never", command=shell(command)).wait(HANG_S) == code
 
 
+def test_what_went_well_says_no_error(comrade):
+    """Ports that were taken and ids that were locked were tried on the way."""
+    first = run(comrade, "--port", "auto", "--no-check")
+    wait_for_state(comrade, "up")
+    for options in (("--port", "auto", "--no-check"), ()):
+        agent = comrade.start("run", "--role", "app", *options, "--", "true")
+        assert agent.wait(HANG_S) == 0
+        assert "comrade run:" not in agent.err.read_text()
+    assert first.poll() is None
+
+
 def test_a_command_that_does_not_exist_is_127(comrade):
     agent = run(comrade, command=("no-such-command-anywhere",))
     assert agent.wait(HANG_S) == 127

@@ -29,7 +29,9 @@ def one(comrade, member_id):
 def test_list_shows_what_is_in_rotation_and_all_on_demand(comrade):
     start(comrade, "app-1", "--meta", "zone=a")
     leaving = start(comrade, "app-2")
-    comrade("zombify", "app-2", check=DONE)
+    comrade("zombify", "app-2", "--reason", "odd", check=DONE)
+    shown = comrade("show", "app-2", check=DONE).stdout
+    assert "taken off the list" in shown and "odd" in shown
     assert [found["id"] for found in comrade.list()] == ["app-1"]
     assert [found["id"] for found in comrade.list("--all")] == ["app-1", "app-2"]
     assert [found["id"] for found in comrade.list("--dead")] == ["app-2"]
