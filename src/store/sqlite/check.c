@@ -53,6 +53,11 @@ comrade_status sqlite_check(comrade_store *store, const comrade_call *call,
              SQLITE_SCHEMA_VERSION);
     on_finding(user, false, line);
     read_text(store, "PRAGMA quick_check(1)", found, sizeof found);
+    if (found[0] == '\0') { /* not done in time, or not readable so far */
+        status = sqlite_fail(store, sqlite3_extended_errcode(store->database), "check", error);
+        sqlite_release(store);
+        return status;
+    }
     bool is_sound = strcmp(found, "ok") == 0;
     snprintf(line, sizeof line, "integrity: %s", found);
     on_finding(user, !is_sound, line);
@@ -70,6 +75,13 @@ comrade_status sqlite_check(comrade_store *store, const comrade_call *call,
     on_finding(user, network != NULL, line);
     on_finding(user, store->is_read_only,
                store->is_read_only ? "this user may only read it" : "this user may write it");
+    if (!store->is_read_only) {
+        bool is_told = sqlite_need_notify_file(store, true);
+        on_finding(user, !is_told,
+                   is_told ? "changes are announced to the others at once"
+                           : "the -notify file beside it cannot be written: others learn of "
+                             "changes only with their next heartbeat");
+    }
     on_finding(user, false,
                "requests and role specs are on the disk when acknowledged; members' own parts and "
                "heartbeats may be lost in a power cut, and come back by themselves");
