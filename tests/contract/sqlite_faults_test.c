@@ -128,6 +128,26 @@ static void members_whose_log_was_deleted_come_together_again(void **state)
     scene_assert_sound(scene->path);
 }
 
+/* Both would write into one log, not seeing each other's locks. */
+static void members_whose_locks_were_deleted_find_each_other_again(void **state)
+{
+    struct scene *scene = *state;
+    struct process *newcomer = process_start(open_and_count, scene);
+    assert_int_equal(process_hear(newcomer), 0);
+    comrade_store *store = scene_open(scene);
+    scene_put(store, "a");
+    unlink_beside(scene, "-shm");
+    process_ask(newcomer);
+    assert_int_equal(process_hear(newcomer), 1);
+    scene_put(store, "b");
+    process_ask(newcomer);
+    assert_int_equal(process_hear(newcomer), 2);
+    assert_int_equal(process_join(newcomer), 0);
+    assert_int_equal(scene_count(scene, store), 2);
+    sqlite_driver.close(store);
+    scene_assert_sound(scene->path);
+}
+
 /* All who open it must agree on the files beside it, also the first, who makes what it leads to. */
 static void a_link_to_a_file_that_is_not_there_yet_is_followed(void **state)
 {
@@ -338,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE_CASE(a_backup_copied_after_a_crash_is_not_mixed_with_the_log_before),
         SCENE_CASE(members_whose_log_was_deleted_come_together_again),
+        SCENE_CASE(members_whose_locks_were_deleted_find_each_other_again),
         SCENE_CASE(a_link_to_a_file_that_is_not_there_yet_is_followed),
         SCENE_CASE(what_root_makes_beside_a_file_belongs_to_the_files_owner),
         SCENE_CASE(a_link_laid_beside_the_file_is_not_written),

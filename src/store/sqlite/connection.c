@@ -280,7 +280,9 @@ static void sqlite_close(comrade_store *store)
     }
     free(store->path);
     free(store->notify_path);
-    free(store->log_path);
+    for (size_t i = 0; i < N_BESIDE; i++) {
+        free(store->beside[i].path);
+    }
     free(store->shown_url);
     free(store->name_space);
     free(store->kind);

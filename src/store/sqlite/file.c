@@ -52,16 +52,21 @@ char *sqlite_path_of(const char *url)
     return absolute;
 }
 
-/* The log is as good as the file: without it, what was written last is not there for others. */
+/*
+ * The log is as good as the file: without it, what was written last is not there for others. And in
+ * the shared memory are the locks: those who use another one do not see ours.
+ */
 bool sqlite_was_replaced(const comrade_store *store)
 {
     struct stat found;
-    if (stat(store->path, &found) != 0 || found.st_dev != store->device ||
-        found.st_ino != store->inode) {
-        return true;
+    bool is_other = stat(store->path, &found) != 0 || found.st_dev != store->device ||
+                    found.st_ino != store->inode;
+    for (size_t i = 0; i < N_BESIDE && !is_other; i++) {
+        const struct beside *beside = &store->beside[i];
+        is_other = beside->inode != 0 &&
+                   (stat(beside->path, &found) != 0 || found.st_ino != beside->inode);
     }
-    return store->log_inode != 0 &&
-           (stat(store->log_path, &found) != 0 || found.st_ino != store->log_inode);
+    return is_other;
 }
 
 /* --- The notify file -------------------------------------------------------------------------- */
@@ -149,13 +154,17 @@ static char *path_beside(const comrade_store *store, const char *ending)
     return asprintf(&path, "%.*s%s", len, store->notify_path, ending) < 0 ? NULL : path;
 }
 
-static void know_log(comrade_store *store)
+static void know_files_beside(comrade_store *store)
 {
-    struct stat found;
-    free(store->log_path);
-    store->log_path = store->notify_path == NULL ? NULL : path_beside(store, "-wal");
-    bool is_there = store->log_path != NULL && stat(store->log_path, &found) == 0;
-    store->log_inode = is_there ? found.st_ino : 0;
+    static const char *const endings[N_BESIDE] = {"-wal", "-shm"};
+    for (size_t i = 0; i < N_BESIDE; i++) {
+        struct beside *beside = &store->beside[i];
+        struct stat found;
+        free(beside->path);
+        beside->path = store->notify_path == NULL ? NULL : path_beside(store, endings[i]);
+        bool is_there = beside->path != NULL && stat(beside->path, &found) == 0;
+        beside->inode = is_there ? found.st_ino : 0;
+    }
 }
 
 static uint64_t inode_beside(const comrade_store *store, const char *ending)
@@ -260,7 +269,7 @@ void sqlite_unclaim(comrade_store *store)
     bool is_ours = store->database != NULL && !store->is_read_only;
     if (store->database != NULL) {
         name_notify_file(store); /* again: a link may have led to no file before */
-        know_log(store);
+        know_files_beside(store);
     }
     if (is_ours && lock(store, true) && !sqlite_was_replaced(store)) {
         share_notify_file(store);

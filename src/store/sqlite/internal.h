@@ -99,6 +99,13 @@ struct change_mark {
     int64_t written_ms;
 };
 
+/* A file of SQLite's beside the database: -wal, -shm. */
+enum { N_BESIDE = 2 };
+struct beside {
+    char *path;
+    ino_t inode; /* of the one that is open; 0: not known */
+};
+
 struct comrade_store {
     char *path; /* absolute, as named: it may lead over symbolic links */
     char *shown_url;
@@ -113,8 +120,7 @@ struct comrade_store {
     sqlite3_stmt *statements[N_STATEMENTS];
     dev_t device; /* of the file that is open */
     ino_t inode;
-    char *log_path;
-    ino_t log_inode; /* 0: not known */
+    struct beside beside[N_BESIDE];
     int64_t cluster; /* 0: it has no row yet, and the file cannot be written */
     bool is_read_only;
     bool is_synchronous;       /* synchronous is FULL now */
