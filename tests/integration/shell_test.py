@@ -1,4 +1,5 @@
 """The shell: at a terminal, with completion and history, and as a reader of scripts."""
+import codecs
 import os
 import pty
 import select
@@ -18,6 +19,7 @@ class Terminal:
 
     def __init__(self, folder, *arguments):
         self.screen = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end in a character
         environment = clean_environment(COMRADE_STORE=f"sqlite:{folder}/comrade.db", TERM="xterm",
                                         XDG_STATE_HOME=f"{folder}/state", LC_ALL="C.UTF-8")
         self.pid, self.fd = pty.fork()
@@ -31,7 +33,7 @@ class Terminal:
             assert time.monotonic() < deadline, f"{text!r} is not in {self.screen!r}"
             if select.select([self.fd], [], [], 0.1)[0]:
                 try:
-                    self.screen += os.read(self.fd, 4096).decode()
+                    self.screen += self.decoder.decode(os.read(self.fd, 4096))
                 except OSError as error:
                     raise AssertionError(f"the shell ended: {self.screen!r}") from error
         before, self.screen = self.screen.split(text, 1)
