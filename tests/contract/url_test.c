@@ -95,6 +95,7 @@ static void nothing_of_a_secret_is_shown_of_an_odd_url(void **state)
         "postgres://alice:hunter:2@db/app",
         "postgres://alice:hunter?2@db/app",
         "postgres://alice:hunter#2@db/app",
+        "postgres://alice:22?2@db/app",
         "postgres://alice:hunter?x=2@db/app",
         "postgres://alice:hunter&2@db/app?sslmode=require",
         "postgres://alice:hunter2",

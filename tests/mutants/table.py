@@ -183,7 +183,7 @@ MUTANTS = (
            "strcmp(query->ids[i], from->id) < 0",
            SQLITE, "ids_are_told_in_pages_too"),
     Mutant("sqlite-writes-into-a-replaced-file", "a file that was replaced swallows no writes",
-           "src/store/sqlite/file.c", "           found.st_ino != store->inode;", "           false;",
+           "src/store/sqlite/file.c", "    return is_other;", "    return is_other && store->inode == 0;",
            "contract_sqlite_files_test", "a_backup_moved_into_place_is_what_everybody_sees"),
     Mutant("sqlite-keeps-the-log-of-another-file", "a backup that is put back is what was backed up",
            "src/store/sqlite/file.c", "        remove_leftovers(store);\n", "",
