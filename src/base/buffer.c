@@ -85,14 +85,6 @@ bool buffer_append_format(struct buffer *buf, const char *format, ...)
     return is_done;
 }
 
-void buffer_consume(struct buffer *buf, size_t n_bytes)
-{
-    if (n_bytes > 0) {
-        memmove(buf->bytes, buf->bytes + n_bytes, buf->len - n_bytes + 1);
-        buf->len -= n_bytes;
-    }
-}
-
 const char *buffer_text(const struct buffer *buf)
 {
     return buf->bytes == NULL ? "" : buf->bytes;

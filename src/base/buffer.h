@@ -23,8 +23,6 @@ bool buffer_append(struct buffer *buf, const void *bytes, size_t len);
 bool buffer_append_text(struct buffer *buf, const char *text);
 bool buffer_append_format(struct buffer *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Removes from the front. n_bytes <= len. */
-void buffer_consume(struct buffer *buf, size_t n_bytes);
 /* Never NULL. Borrowed until the next change. */
 const char *buffer_text(const struct buffer *buf);
 /* Transfers the text to the caller, who frees it; NULL if the buffer failed. Empties the buffer. */
