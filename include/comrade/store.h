@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes. A driver with another number is not loaded. */
-#define COMRADE_STORE_ABI 1
+#define COMRADE_STORE_ABI 2
 
 /* --- The data --------------------------------------------------------------------------------- */
 
@@ -295,6 +295,16 @@ typedef struct comrade_store_driver {
     comrade_status (*check)(comrade_store *store, const comrade_call *call,
                             void (*on_finding)(void *user, bool is_problem, const char *text),
                             void *user, comrade_error *error);
+    /*
+     * Optional, for stores that have an owner with rights of his own. `setup_text` tells, in pieces
+     * and without a connection, what that owner runs by hand to make the schema and the rights
+     * (SQL for psql, say); running it again changes nothing. `set_up` does the same through a
+     * store that is open. `drop` removes all that this driver ever made in the store, of every
+     * cluster in it.
+     */
+    void (*setup_text)(void (*on_text)(void *user, const char *text), void *user);
+    comrade_status (*set_up)(comrade_store *store, const comrade_call *call, comrade_error *error);
+    comrade_status (*drop)(comrade_store *store, const comrade_call *call, comrade_error *error);
 } comrade_store_driver;
 
 /* For static builds: makes a scheme known. `driver` must outlive the process. Not thread-safe. */
