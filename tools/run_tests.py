@@ -160,7 +160,7 @@ def main():
     started = time.monotonic()
     counts = Counts()
     environment = {name: value for name, value in os.environ.items()
-                   if not name.startswith("COMRADE_")}
+                   if not name.startswith("COMRADE_") or name == "COMRADE_POSTGRES_BIN"}
     if arguments.reports:
         shutil.rmtree(arguments.reports, ignore_errors=True)
         arguments.reports.mkdir(parents=True)
