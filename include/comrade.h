@@ -134,10 +134,11 @@ typedef struct comrade_cluster_options {
     const char *kind;        /* NULL: "ComradeServer" */
     int64_t heartbeat_ms;    /* 0: 10,000. Allowed: 100 to 3,600,000 */
     int64_t call_timeout_ms; /* 0: 5,000. The deadline of one call to the store */
+    bool must_exist;         /* a store that nobody has made yet is UNAVAILABLE; else it is made */
 } comrade_cluster_options;
 #define COMRADE_CLUSTER_OPTIONS_INIT                                                               \
     {                                                                                              \
-        sizeof(comrade_cluster_options), NULL, NULL, NULL, 0, 0                                    \
+        sizeof(comrade_cluster_options), NULL, NULL, NULL, 0, 0, false                             \
     }
 
 /*

@@ -117,6 +117,8 @@ typedef struct comrade_store_config {
     const char *kind;
     int64_t (*wall_ms)(void *clock); /* for stores whose clock is the machine's */
     void *clock;
+    bool must_exist; /* open makes nothing: UNAVAILABLE where there is no store, or no schema, yet.
+                        The error says what makes it: `comrade run`, or `comrade store init` */
 } comrade_store_config;
 
 typedef struct comrade_beat {

@@ -41,6 +41,7 @@ static comrade_status set_options(comrade_cluster *cluster, const comrade_cluste
     cluster->heartbeat_ms = options->heartbeat_ms == 0 ? HEARTBEAT_MS : options->heartbeat_ms;
     cluster->call_timeout_ms =
         options->call_timeout_ms == 0 ? CALL_TIMEOUT_MS : options->call_timeout_ms;
+    cluster->must_exist = options->must_exist;
     comrade_status status = COMRADE_OK;
     if (options->store == NULL || options->store[0] == '\0') {
         status = comrade_error_set(error, COMRADE_INVALID,

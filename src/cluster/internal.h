@@ -198,6 +198,7 @@ struct comrade_cluster {
     char host[COMRADE_NAME_MAX_BYTES + 1];
     int64_t heartbeat_ms;
     int64_t call_timeout_ms;
+    bool must_exist;
     struct worker worker; /* the worker's */
     pthread_t thread;
     bool has_thread;

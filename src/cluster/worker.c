@@ -55,6 +55,7 @@ comrade_status worker_open(comrade_cluster *cluster, comrade_error *error)
         .kind = cluster->kind,
         .wall_ms = store_wall_ms,
         .clock = cluster,
+        .must_exist = cluster->must_exist,
     };
     comrade_call call = worker_call(cluster, false);
     return cluster->driver->open(&config, &call, &cluster->worker.store, error);
