@@ -1,0 +1,268 @@
+/*
+ * Statements and their answers, in libpq's pipeline mode: all are sent, then all answers are read,
+ * and whatever waits, waits within the call's bounds. A connection whose call was over is given
+ * up: there is no other way to be sure that a late answer is not taken for the next one's.
+ */
+#include "store/postgres/internal.h"
+
+#include "base/text.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Results ----------------------------------------------------------------------------------- */
+
+const char *result_text(const PGresult *result, int row, int column)
+{
+    return PQgetvalue(result, row, column); /* "" where it is null */
+}
+
+int64_t result_number(const PGresult *result, int row, int column)
+{
+    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+bool result_is_true(const PGresult *result, int row, int column)
+{
+    return PQgetvalue(result, row, column)[0] == 't';
+}
+
+void answers_finish(struct answers *answers)
+{
+    for (size_t i = 0; i < answers->n_results; i++) {
+        PQclear(answers->results[i]);
+    }
+    *answers = (struct answers){0};
+}
+
+/* --- Sending and receiving ---------------------------------------------------------------------- */
+
+/* One exchange on one connection. */
+struct exchange {
+    PGconn *connection;
+    const comrade_call *call;
+    bool is_over;
+    struct buffer said; /* what the first failure said */
+    bool is_failed;
+    char sql_state[6];
+};
+
+static void flush(struct exchange *exchange)
+{
+    int left;
+    while ((left = PQflush(exchange->connection)) == 1) {
+        int socket = PQsocket(exchange->connection);
+        int ready = comrade_call_wait(exchange->call, socket, POLLIN | POLLOUT);
+        if (ready <= 0) {
+            exchange->is_over = true;
+            return;
+        }
+        /* The server may have to be heard before it listens. */
+        if ((ready & ~POLLOUT) != 0 && PQconsumeInput(exchange->connection) == 0) {
+            return; /* the next answer says why */
+        }
+    }
+}
+
+/* NULL: the end of one statement's results, or the call is over. */
+static PGresult *next_result(struct exchange *exchange)
+{
+    while (!exchange->is_over && PQisBusy(exchange->connection) != 0) {
+        if (comrade_call_wait(exchange->call, PQsocket(exchange->connection), POLLIN) <= 0) {
+            exchange->is_over = true;
+        } else if (PQconsumeInput(exchange->connection) == 0) {
+            break;
+        }
+    }
+    return exchange->is_over ? NULL : PQgetResult(exchange->connection);
+}
+
+static void note_failure(struct exchange *exchange, const PGresult *result)
+{
+    if (exchange->is_failed) {
+        return;
+    }
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    exchange->is_failed = true;
+    snprintf(exchange->sql_state, sizeof exchange->sql_state, "%s", state == NULL ? "" : state);
+    if (message == NULL) {
+        message = PQresultErrorMessage(result);
+    }
+    buffer_append_text(&exchange->said, message);
+}
+
+static bool is_failure(const PGresult *result)
+{
+    switch (PQresultStatus(result)) {
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+    case PGRES_EMPTY_QUERY:
+    case PGRES_PIPELINE_SYNC:
+    case PGRES_PIPELINE_ABORTED:
+        return false;
+    case PGRES_BAD_RESPONSE:
+    case PGRES_NONFATAL_ERROR:
+    case PGRES_FATAL_ERROR:
+    case PGRES_COPY_OUT:
+    case PGRES_COPY_IN:
+    case PGRES_COPY_BOTH:
+    case PGRES_SINGLE_TUPLE:
+        return true;
+    }
+    return true; /* of a later libpq */
+}
+
+static bool send_all(PGconn *connection, const struct statement *statements, size_t n_statements)
+{
+    bool is_sent = PQenterPipelineMode(connection) == 1;
+    for (size_t i = 0; i < n_statements && is_sent; i++) {
+        const struct statement *statement = &statements[i];
+        is_sent = PQsendQueryParams(connection, statement->sql, (int)statement->n_parameters, NULL,
+                                    statement->parameters, NULL, NULL, 0) == 1;
+    }
+    return is_sent && PQpipelineSync(connection) == 1;
+}
+
+static void receive_all(struct exchange *exchange, size_t n_statements, struct answers *answers)
+{
+    /* Between two statements there is an empty one. */
+    for (size_t i = 0; i <= 2 * n_statements && answers->n_results < n_statements &&
+                       !exchange->is_over && PQstatus(exchange->connection) == CONNECTION_OK;
+         i++) {
+        PGresult *result = next_result(exchange);
+        if (result == NULL) {
+            continue;
+        }
+        if (is_failure(result)) {
+            note_failure(exchange, result);
+        }
+        answers->results[answers->n_results++] = result;
+    }
+}
+
+/* The synchronization that ends the pipeline; a result behind it there is none. */
+static void receive_end(struct exchange *exchange)
+{
+    enum { TRIES_MAX = 3 };
+    bool is_ended = false;
+    for (int i = 0; i < TRIES_MAX && !is_ended && !exchange->is_over &&
+                    PQstatus(exchange->connection) == CONNECTION_OK;
+         i++) {
+        PGresult *result = next_result(exchange);
+        is_ended = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
+        if (result != NULL && is_failure(result)) {
+            note_failure(exchange, result);
+        }
+        PQclear(result);
+    }
+    bool is_whole = is_ended && PQexitPipelineMode(exchange->connection) == 1;
+    if (!is_whole && PQstatus(exchange->connection) == CONNECTION_OK) {
+        exchange->is_over = true; /* out of step: of no use any more */
+    }
+}
+
+static void receive_text(struct exchange *exchange)
+{
+    for (PGresult *result = next_result(exchange); result != NULL;
+         result = next_result(exchange)) {
+        if (is_failure(result)) {
+            note_failure(exchange, result);
+        }
+        PQclear(result);
+    }
+}
+
+/* --- What came of it ---------------------------------------------------------------------------- */
+
+enum { SAID_LIMIT = 2048 };
+
+static struct exchange exchange_on(PGconn *connection, const comrade_call *call)
+{
+    struct exchange exchange = {.connection = connection, .call = call};
+    buffer_init(&exchange.said, SAID_LIMIT);
+    return exchange;
+}
+
+static comrade_status conclude(comrade_store *store, struct exchange *exchange, const char *what,
+                               char sql_state[6], bool *is_cut_off, comrade_error *error)
+{
+    comrade_status status = COMRADE_OK;
+    bool is_broken = PQstatus(exchange->connection) != CONNECTION_OK;
+    memcpy(sql_state, exchange->sql_state, sizeof exchange->sql_state);
+    *is_cut_off = exchange->is_over || (is_broken && exchange->sql_state[0] == '\0');
+    if (exchange->is_over) {
+        status = postgres_explain_over(store, exchange->call, what, error);
+    } else if (exchange->is_failed) {
+        status = postgres_explain(store, what, sql_state, buffer_text(&exchange->said), error);
+    } else if (is_broken) {
+        status = postgres_explain(store, what, "", PQerrorMessage(exchange->connection), error);
+    }
+    if (exchange->connection == store->connection) {
+        postgres_keep_heard(store);
+        if (exchange->is_over || is_broken) {
+            postgres_drop(store);
+        }
+    }
+    buffer_finish(&exchange->said);
+    return status;
+}
+
+comrade_status postgres_ask(comrade_store *store, PGconn *connection, const comrade_call *call,
+                            const char *what, const struct statement *statements,
+                            size_t n_statements, struct answers *answers, comrade_error *error)
+{
+    struct exchange exchange = exchange_on(connection, call);
+    *answers = (struct answers){0};
+    if (comrade_call_is_over(call)) {
+        exchange.is_over = true;
+    } else if (send_all(connection, statements, n_statements)) {
+        flush(&exchange);
+        receive_all(&exchange, n_statements, answers);
+        receive_end(&exchange);
+    } else {
+        exchange.is_failed = true;
+        buffer_append_text(&exchange.said, PQerrorMessage(connection));
+        exchange.is_over = exchange.is_over || PQstatus(connection) == CONNECTION_OK;
+    }
+    return conclude(store, &exchange, what, answers->sql_state, &answers->is_cut_off, error);
+}
+
+comrade_status postgres_exchange(comrade_store *store, const comrade_call *call, const char *what,
+                                 const struct statement *statements, size_t n_statements,
+                                 struct answers *answers, comrade_error *error)
+{
+    return postgres_ask(store, store->connection, call, what, statements, n_statements, answers,
+                        error);
+}
+
+comrade_status postgres_run_text(comrade_store *store, const comrade_call *call, const char *what,
+                                 const char *sql, char sql_state[6], comrade_error *error)
+{
+    struct exchange exchange = exchange_on(store->connection, call);
+    bool is_cut_off;
+    if (PQsendQuery(store->connection, sql) == 1) {
+        flush(&exchange);
+        receive_text(&exchange);
+    } else {
+        exchange.is_failed = true;
+        buffer_append_text(&exchange.said, PQerrorMessage(store->connection));
+    }
+    return conclude(store, &exchange, what, sql_state, &is_cut_off, error);
+}
+
+void postgres_roll_back(comrade_store *store, const comrade_call *call)
+{
+    if (store->connection == NULL || PQtransactionStatus(store->connection) == PQTRANS_IDLE) {
+        return;
+    }
+    static const struct statement roll_back = {.sql = "ROLLBACK"};
+    struct answers answers;
+    if (postgres_exchange(store, call, "roll back", &roll_back, 1, &answers, NULL) != COMRADE_OK &&
+        store->connection != NULL) {
+        postgres_drop(store);
+    }
+    answers_finish(&answers);
+}

@@ -1,0 +1,210 @@
+/*
+ * What a failure means to the one who gave the URL, and what he can do. A server is believed about
+ * its SQLSTATE, which is the same in every language. What libpq says of a URL that it cannot read
+ * may hold the password: of that, nothing quoted is shown.
+ */
+#include "store/postgres/internal.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_LIMIT = 1024, SQL_STATE_LEN = 5 };
+
+struct meaning {
+    const char *sql_state; /* or its first characters */
+    comrade_status status;
+    const char *advice;
+};
+
+/* The first row that fits. To add one: before the shorter ones. */
+static const struct meaning meanings[] = {
+    {"28", COMRADE_DENIED,
+     "check the user, the password (in the URL, PGPASSWORD or ~/.pgpass) and the server's "
+     "pg_hba.conf"},
+    {"42501", COMRADE_DENIED,
+     "let the database's owner grant it: GRANT comrade_member TO the user of services, "
+     "comrade_admin to people's, comrade_reader to those who only look"},
+    {"3D000", COMRADE_UNAVAILABLE, "create the database first (createdb), or name another"},
+    {"53300", COMRADE_UNAVAILABLE,
+     "the server has no connection left; raise max_connections, or put a pooler in between"},
+    {"53100", COMRADE_UNAVAILABLE, "the server's disk is full; nothing was written"},
+    {"53", COMRADE_UNAVAILABLE, "the server has too little of something"},
+    {"25006", COMRADE_UNAVAILABLE,
+     "this server can only be read, as a standby is; name all hosts in the URL, with "
+     "target_session_attrs=read-write"},
+    {"57014", COMRADE_UNAVAILABLE, "the server was too slow, or a lock was held for too long"},
+    {"25P03", COMRADE_UNAVAILABLE, "this process was stopped for too long"},
+    {"57P03", COMRADE_UNAVAILABLE, "the server is starting up or shutting down"},
+    {"57P", COMRADE_UNAVAILABLE, "the server is being shut down or restarted"},
+    {"40", COMRADE_UNAVAILABLE, "it collided with another transaction, and nothing was done"},
+    {"54", COMRADE_TOO_LARGE, "the server cannot hold it"},
+    {"22", COMRADE_INVALID, "the server does not take this value; is its encoding UTF8?"},
+    {"XX", COMRADE_BROKEN, "the database may be damaged; see the server's log"},
+};
+
+static const struct meaning *find_meaning(const char *sql_state)
+{
+    static const struct meaning unknown = {"", COMRADE_UNAVAILABLE, NULL};
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
+        if (strncmp(sql_state, meanings[i].sql_state, strlen(meanings[i].sql_state)) == 0) {
+            return &meanings[i];
+        }
+    }
+    return &unknown;
+}
+
+static bool is_state(const char *sql_state, const char *prefix)
+{
+    return strncmp(sql_state, prefix, strlen(prefix)) == 0;
+}
+
+bool sql_state_is_schema(const char *sql_state)
+{
+    return is_state(sql_state, "42P01") || is_state(sql_state, "3F000") ||
+           is_state(sql_state, "42703") || is_state(sql_state, "42P10");
+}
+
+bool sql_state_is_collision(const char *sql_state)
+{
+    return is_state(sql_state, "40001") || is_state(sql_state, "40P01") ||
+           is_state(sql_state, "23505");
+}
+
+bool sql_state_is_of_one(const char *sql_state)
+{
+    return is_state(sql_state, "22") || is_state(sql_state, "23") || is_state(sql_state, "54") ||
+           is_state(sql_state, "42501");
+}
+
+/* A first line of it, without what ends it. */
+static void append_line(struct buffer *out, const char *text)
+{
+    size_t len = strcspn(text, "\n");
+    while (len > 0 && isspace((unsigned char)text[len - 1])) {
+        len--;
+    }
+    buffer_append(out, text, len);
+}
+
+comrade_status postgres_explain(const comrade_store *store, const char *what,
+                                const char *sql_state, const char *said, comrade_error *error)
+{
+    const struct meaning *meaning = find_meaning(sql_state);
+    struct buffer line;
+    buffer_init(&line, TEXT_LIMIT);
+    append_line(&line, said);
+    comrade_status status = comrade_error_set(
+        error, meaning->status, "%s: %s: %s%s%s", store->shown_url, what,
+        line.len == 0 ? "the connection was lost" : buffer_text(&line),
+        meaning->advice == NULL ? "" : "; ", meaning->advice == NULL ? "" : meaning->advice);
+    buffer_finish(&line);
+    return status;
+}
+
+comrade_status postgres_explain_over(const comrade_store *store, const comrade_call *call,
+                                     const char *what, comrade_error *error)
+{
+    if (call->now_ms(call->clock) < call->deadline_ms) {
+        return comrade_error_set(error, COMRADE_UNAVAILABLE, "%s: %s: cancelled", store->shown_url,
+                                 what);
+    }
+    return comrade_error_set(error, COMRADE_UNAVAILABLE, "%s: %s: no answer in time",
+                             store->shown_url, what);
+}
+
+/* --- No connection ----------------------------------------------------------------------------- */
+
+/* "FATAL:  28P01: password …": where the five characters are. NULL: the server said nothing. */
+static const char *find_sql_state(const char *said)
+{
+    for (const char *at = strstr(said, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
+        const char *state = at + strlen(":  ");
+        size_t len = strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        if (len == SQL_STATE_LEN && strncmp(state + len, ": ", 2) == 0) {
+            return state;
+        }
+    }
+    return NULL;
+}
+
+/* Where several addresses were tried, what the last one said. */
+static const char *last_attempt(const char *said)
+{
+    const char *last = said;
+    for (const char *at = said; (at = strstr(at, "\nconnection to ")) != NULL; at++) {
+        last = at + 1;
+    }
+    return last;
+}
+
+static void append_without(struct buffer *out, const char *text, const char *secret)
+{
+    size_t len = secret == NULL ? 0 : strlen(secret);
+    while (*text != '\0') {
+        const char *found = len == 0 ? NULL : strstr(text, secret);
+        buffer_append(out, text, found == NULL ? strlen(text) : (size_t)(found - text));
+        if (found == NULL) {
+            return;
+        }
+        buffer_append_text(out, "***");
+        text = found + len;
+    }
+}
+
+/* The URL cannot be read: only what comes before the first quotation is surely not from it. */
+static void append_unquoted(struct buffer *out, const char *said)
+{
+    size_t len = strcspn(said, "\"\n");
+    while (len > 0 && (said[len - 1] == ' ' || said[len - 1] == ':')) {
+        len--;
+    }
+    buffer_append(out, said, len);
+}
+
+static void append_shown(struct buffer *out, const comrade_store *store, const char *said)
+{
+    PQconninfoOption *options = PQconninfoParse(store->url, NULL);
+    const char *password = NULL;
+    for (PQconninfoOption *at = options; at != NULL && at->keyword != NULL; at++) {
+        if (strcmp(at->keyword, "password") == 0) {
+            password = at->val;
+        }
+    }
+    if (options == NULL) {
+        append_unquoted(out, said);
+    } else {
+        struct buffer line;
+        buffer_init(&line, TEXT_LIMIT);
+        append_line(&line, said);
+        append_without(out, buffer_text(&line), password);
+        buffer_finish(&line);
+    }
+    PQconninfoFree(options);
+}
+
+comrade_status postgres_explain_connect(const comrade_store *store, const PGconn *connection,
+                                        comrade_error *error)
+{
+    const char *said = last_attempt(PQerrorMessage(connection));
+    const char *found = find_sql_state(said);
+    char sql_state[SQL_STATE_LEN + 1] = "";
+    struct buffer shown;
+    buffer_init(&shown, TEXT_LIMIT);
+    if (found != NULL) {
+        memcpy(sql_state, found, SQL_STATE_LEN);
+        said = found + strlen("28P01: ");
+    }
+    append_shown(&shown, store, said);
+    const struct meaning *meaning = find_meaning(sql_state);
+    comrade_status status = meaning->status;
+    const char *advice = meaning->advice;
+    if (PQconnectionNeedsPassword(connection) != 0) {
+        status = COMRADE_DENIED;
+        advice = "give it in the URL, in PGPASSWORD or in ~/.pgpass";
+    }
+    comrade_error_set(error, status, "%s: connect: %s%s%s", store->shown_url, buffer_text(&shown),
+                      advice == NULL ? "" : "; ", advice == NULL ? "" : advice);
+    buffer_finish(&shown);
+    return status;
+}

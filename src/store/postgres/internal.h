@@ -1,0 +1,172 @@
+/* What the files of this folder share. */
+#ifndef POSTGRES_INTERNAL_H
+#define POSTGRES_INTERNAL_H
+
+#include "base/buffer.h"
+#include "store/postgres/postgres.h"
+
+#include <jansson.h>
+#include <libpq-fe.h>
+
+/* Raised with every migration; see schema_text.c. */
+#define POSTGRES_SCHEMA_VERSION 1
+
+/* The server's clock in milliseconds since 1970, as the statement gets there. */
+#define POSTGRES_NOW_MS "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+/* The cluster's row, where $1 is its namespace and $2 its kind. */
+#define POSTGRES_CLUSTER                                                                           \
+    "(SELECT c.id FROM comrade.cluster c WHERE c.namespace = $1 AND c.kind = $2)"
+
+/* Where all clusters of a database announce what is written. */
+#define POSTGRES_CHANNEL "comrade"
+
+enum {
+    POSTGRES_PARAMETERS_MAX = 5,
+    POSTGRES_STATEMENTS_MAX = 16,
+    POSTGRES_HEARD_MAX = 1024, /* changes waiting for drain(); beyond, everything is looked at */
+};
+
+struct comrade_store {
+    char *url;
+    char *shown_url;
+    char *name_space;
+    char *kind;
+    PGconn *connection; /* NULL: the next call connects */
+    size_t last_host;   /* of the URL's hosts, the one that answered last */
+    bool is_schema_known;
+
+    /* The watch: a descriptor that is readable when the socket or the signal is. */
+    int watch_fd;  /* epoll; -1: never watched */
+    int signal_fd; /* eventfd: something was heard during a call, or listening has ended */
+    bool is_listening;
+    bool must_resync;
+    PGnotify *heard[POSTGRES_HEARD_MAX];
+    size_t n_heard;
+};
+
+/* --- connection.c ------------------------------------------------------------------------------ */
+
+/*
+ * Every operation begins with it: a connection, and the schema, are there. One that died while it
+ * lay idle is made anew.
+ */
+comrade_status postgres_use(comrade_store *store, const comrade_call *call, comrade_error *error);
+/* A connection of its own to the same place, which the caller finishes. */
+comrade_status postgres_connect(comrade_store *store, const comrade_call *call,
+                                PGconn **connection, comrade_error *error);
+/* Ends the connection; the next operation makes another. */
+void postgres_drop(comrade_store *store);
+
+/* --- exchange.c -------------------------------------------------------------------------------- */
+
+struct statement {
+    const char *sql;
+    size_t n_parameters;
+    const char *parameters[POSTGRES_PARAMETERS_MAX]; /* text; borrowed until the answers are in */
+};
+
+/* The answers to one exchange: a result a statement, in their order. */
+struct answers {
+    PGresult *results[POSTGRES_STATEMENTS_MAX];
+    size_t n_results;
+    char sql_state[6];  /* of the statement that failed; "": none did, or the connection broke */
+    bool is_cut_off;    /* the connection is gone or given up: nobody knows what was done */
+};
+
+/*
+ * Sends all statements at once, and waits for all answers: one round trip. A statement that fails
+ * stops those behind it. The answers are filled in either way, and are to be finished. `what` is
+ * what was tried, for the error.
+ */
+comrade_status postgres_exchange(comrade_store *store, const comrade_call *call, const char *what,
+                                 const struct statement *statements, size_t n_statements,
+                                 struct answers *answers, comrade_error *error);
+/* The same for a text of many statements without parameters, of which no answer is wanted. */
+comrade_status postgres_run_text(comrade_store *store, const comrade_call *call, const char *what,
+                                 const char *sql, char sql_state[6], comrade_error *error);
+/* The same on a connection other than the store's own, which an outage does not end. */
+comrade_status postgres_ask(comrade_store *store, PGconn *connection, const comrade_call *call,
+                            const char *what, const struct statement *statements,
+                            size_t n_statements, struct answers *answers, comrade_error *error);
+void answers_finish(struct answers *answers);
+/* After a failed statement: ends the transaction it was in, or else the connection. */
+void postgres_roll_back(comrade_store *store, const comrade_call *call);
+
+const char *result_text(const PGresult *result, int row, int column);
+int64_t result_number(const PGresult *result, int row, int column);
+bool result_is_true(const PGresult *result, int row, int column);
+
+/* --- explain.c --------------------------------------------------------------------------------- */
+
+/* Is it the schema that is missing, or a part of it? */
+bool sql_state_is_schema(const char *sql_state);
+/* Did it collide with another transaction, so that the same may work at once? */
+bool sql_state_is_collision(const char *sql_state);
+/* Is it about one of the values, so that other writes of the batch may do? */
+bool sql_state_is_of_one(const char *sql_state);
+/* Says what a server's error means. `said` is libpq's, and may have several lines. */
+comrade_status postgres_explain(const comrade_store *store, const char *what,
+                                const char *sql_state, const char *said, comrade_error *error);
+/* Says why there is no connection. */
+comrade_status postgres_explain_connect(const comrade_store *store, const PGconn *connection,
+                                        comrade_error *error);
+/* The call is over: its deadline passed, or somebody wants the thread. */
+comrade_status postgres_explain_over(const comrade_store *store, const comrade_call *call,
+                                     const char *what, comrade_error *error);
+
+/* --- schema.c, schema_text.c ------------------------------------------------------------------- */
+
+comrade_status postgres_need_schema(comrade_store *store, const comrade_call *call,
+                                    comrade_error *error);
+void postgres_setup_text(void (*on_text)(void *user, const char *text), void *user);
+comrade_status postgres_set_up(comrade_store *store, const comrade_call *call,
+                               comrade_error *error);
+comrade_status postgres_remove(comrade_store *store, const comrade_call *call,
+                               comrade_error *error);
+
+/* The migrations in their order, each from the version before. */
+extern const char *const postgres_migrations[];
+extern const int postgres_n_migrations;
+/* The least version that a program must know to use what the last migration leaves. */
+extern const int postgres_oldest_reader;
+extern const char postgres_rights[];
+extern const char postgres_removal[];
+
+/* --- watch.c ----------------------------------------------------------------------------------- */
+
+int postgres_watch(comrade_store *store, const comrade_call *call, comrade_error *error);
+comrade_status postgres_drain(comrade_store *store, const comrade_watch_sink *sink,
+                              comrade_error *error);
+/* What came between the answers is kept for drain(), and makes the descriptor readable. */
+void postgres_keep_heard(comrade_store *store);
+void postgres_stop_listening(comrade_store *store);
+void postgres_unwatch(comrade_store *store);
+/* '["NAMESPACE","KIND","ROLE","ID"]', or without role and id: "look at everything". The caller frees
+   it; NULL when out of memory. */
+char *postgres_payload(const comrade_store *store, const char *role, const char *id);
+
+/* --- The operations ---------------------------------------------------------------------------- */
+
+comrade_status postgres_heartbeat(comrade_store *store, const comrade_call *call,
+                                  const comrade_beat *beats, size_t n_beats,
+                                  comrade_beat_result *results, comrade_beat_summary *summary,
+                                  comrade_error *error);
+comrade_status postgres_write(comrade_store *store, const comrade_call *call,
+                              const comrade_write *writes, size_t n_writes,
+                              comrade_write_result *results, comrade_error *error);
+comrade_status postgres_snapshot(comrade_store *store, const comrade_call *call,
+                                 const comrade_snapshot_query *query, const comrade_cursor *from,
+                                 const comrade_snapshot_sink *sink, comrade_snapshot_page *page,
+                                 comrade_error *error);
+comrade_status postgres_check(comrade_store *store, const comrade_call *call,
+                              void (*on_finding)(void *user, bool is_problem, const char *text),
+                              void *user, comrade_error *error);
+
+/* --- parameters.c ------------------------------------------------------------------------------ */
+
+/* '{"a","b"}': an array of texts, or of numbers, as PostgreSQL reads it. */
+bool array_append_text(struct buffer *array, const char *text);
+bool array_append_number(struct buffer *array, int64_t number);
+bool array_end(struct buffer *array);
+
+#endif
