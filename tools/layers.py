@@ -36,6 +36,7 @@ STORE_HEADER = {"base", "core", "store", "cluster"}
 # Libraries that one place alone may know, so that they can be exchanged there.
 ONLY_IN = {
     "sqlite3.h": ("store/sqlite/",),
+    "libpq-fe.h": ("store/postgres/",),
     "histedit.h": ("cli/",),
     "editline/readline.h": ("cli/",),
 }

@@ -28,14 +28,17 @@ static const char findings_sql[] =
     "  'encoding ' || current_setting('server_encoding') || CASE current_setting('server_encoding')"
     "  WHEN 'UTF8' THEN '' ELSE ': ids and texts may have characters that it cannot store' END"
     " UNION ALL SELECT n.used * 10 > n.allowed * 9,"
-    "  n.used || ' of ' || n.allowed || ' connections are in use (each agent and program needs one)'"
+    "  n.used || ' of ' || n.allowed || ' connections are in use (each agent and program needs "
+    "one)'"
     "  FROM (SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
     "    AS used, current_setting('max_connections')::int AS allowed) AS n"
     " UNION ALL SELECT false, CASE WHEN relrowsecurity"
     "  THEN 'rights: the groups comrade_reader, comrade_member and comrade_admin are set up'"
-    "  ELSE 'rights: only the owner of the schema can use it (comrade store init sets up groups)' END"
+    "  ELSE 'rights: only the owner of the schema can use it (comrade store init sets up groups)' "
+    "END"
     "  FROM pg_class WHERE oid = 'comrade.member'::regclass"
-    /* A share of updates that moved a row out of its page tells of a transaction that never ends. */
+    /* A share of updates that moved a row out of its page tells of a transaction that never ends.
+     */
     " UNION ALL SELECT n_tup_upd > 1000 AND n_tup_hot_upd * 10 < n_tup_upd * 9,"
     "  round(100.0 * n_tup_hot_upd / greatest(n_tup_upd, 1)) || ' % of ' || n_tup_upd ||"
     "  ' heartbeats stayed in their page' || CASE WHEN n_tup_hot_upd * 10 < n_tup_upd * 9"

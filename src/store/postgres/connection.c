@@ -13,7 +13,8 @@
 
 enum { HOSTS_MAX = 32, OVERRIDES_MAX = 4 };
 
-/* --- What the URL, the environment and the service file come to ---------------------------------- */
+/* --- What the URL, the environment and the service file come to ----------------------------------
+ */
 
 struct targets {
     PQconninfoOption *options;
@@ -72,7 +73,8 @@ static char *item_of(const char *list, size_t n)
     return strndup(list, strcspn(list, ","));
 }
 
-/* --- One host ---------------------------------------------------------------------------------- */
+/* --- One host ----------------------------------------------------------------------------------
+ */
 
 static void drop_notice(void *user, const PGresult *notice)
 {
@@ -141,8 +143,14 @@ static comrade_status try_host(comrade_store *store, const struct targets *targe
     char *port = item_of(targets->ports, n);
     PGconn *made = NULL;
     if (host != NULL && address != NULL && port != NULL) {
-        const char *const overrides[] = {"host", host, "hostaddr", address, "port", port,
-                                         "target_session_attrs", session_attributes};
+        const char *const overrides[] = {"host",
+                                         host,
+                                         "hostaddr",
+                                         address,
+                                         "port",
+                                         port,
+                                         "target_session_attrs",
+                                         session_attributes};
         made = begin(store, overrides);
     }
     free(host);
@@ -161,7 +169,8 @@ static comrade_status try_host(comrade_store *store, const struct targets *targe
     return status;
 }
 
-/* --- All of them ------------------------------------------------------------------------------- */
+/* --- All of them -------------------------------------------------------------------------------
+ */
 
 /* Begins with the one that answered last, which most often still does. */
 static comrade_status try_hosts(comrade_store *store, const struct targets *targets,
@@ -201,17 +210,15 @@ comrade_status postgres_connect(comrade_store *store, const comrade_call *call, 
     if (targets.n_hosts > 1) {
         PQfinish(made);
         bool is_preference = strcmp(targets.session_attributes, "prefer-standby") == 0;
-        status = try_hosts(store, &targets,
-                           is_preference ? "standby" : targets.session_attributes, call, connection,
-                           error);
+        status = try_hosts(store, &targets, is_preference ? "standby" : targets.session_attributes,
+                           call, connection, error);
         if (status != COMRADE_OK && is_preference && !comrade_call_is_over(call)) {
             status = try_hosts(store, &targets, "any", call, connection, error);
         }
     } else {
         comrade_call share = share_of(call, &targets, 1);
-        status = PQstatus(made) == CONNECTION_BAD
-                     ? postgres_explain_connect(store, made, error)
-                     : wait_connected(store, made, &share, error);
+        status = PQstatus(made) == CONNECTION_BAD ? postgres_explain_connect(store, made, error)
+                                                  : wait_connected(store, made, &share, error);
         if (status == COMRADE_OK) {
             *connection = made;
         } else {
@@ -260,6 +267,7 @@ comrade_status postgres_use(comrade_store *store, const comrade_call *call, comr
     if (store->connection == NULL) {
         status = postgres_connect(store, call, &store->connection, error);
     }
-    return status == COMRADE_OK && !store->is_schema_known ? postgres_need_schema(store, call, error)
-                                                            : status;
+    return status == COMRADE_OK && !store->is_schema_known
+               ? postgres_need_schema(store, call, error)
+               : status;
 }

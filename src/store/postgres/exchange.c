@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Results ----------------------------------------------------------------------------------- */
+/* --- Results -----------------------------------------------------------------------------------
+ */
 
 const char *result_text(const PGresult *result, int row, int column)
 {
@@ -37,7 +38,8 @@ void answers_finish(struct answers *answers)
     *answers = (struct answers){0};
 }
 
-/* --- Sending and receiving ---------------------------------------------------------------------- */
+/* --- Sending and receiving ----------------------------------------------------------------------
+ */
 
 /* One exchange on one connection. */
 struct exchange {
@@ -166,8 +168,7 @@ static void receive_end(struct exchange *exchange)
 
 static void receive_text(struct exchange *exchange)
 {
-    for (PGresult *result = next_result(exchange); result != NULL;
-         result = next_result(exchange)) {
+    for (PGresult *result = next_result(exchange); result != NULL; result = next_result(exchange)) {
         if (is_failure(result)) {
             note_failure(exchange, result);
         }
@@ -175,7 +176,8 @@ static void receive_text(struct exchange *exchange)
     }
 }
 
-/* --- What came of it ---------------------------------------------------------------------------- */
+/* --- What came of it ----------------------------------------------------------------------------
+ */
 
 enum { SAID_LIMIT = 2048 };
 

@@ -87,8 +87,8 @@ static void append_line(struct buffer *out, const char *text)
     buffer_append(out, text, len);
 }
 
-comrade_status postgres_explain(const comrade_store *store, const char *what,
-                                const char *sql_state, const char *said, comrade_error *error)
+comrade_status postgres_explain(const comrade_store *store, const char *what, const char *sql_state,
+                                const char *said, comrade_error *error)
 {
     const struct meaning *meaning = find_meaning(sql_state);
     struct buffer line;
@@ -113,7 +113,8 @@ comrade_status postgres_explain_over(const comrade_store *store, const comrade_c
                              store->shown_url, what);
 }
 
-/* --- No connection ----------------------------------------------------------------------------- */
+/* --- No connection -----------------------------------------------------------------------------
+ */
 
 /* "FATAL:  28P01: password …": where the five characters are. NULL: the server said nothing. */
 static const char *find_sql_state(const char *said)

@@ -11,11 +11,11 @@ enum { PARAMETER_LIMIT = 16 * 1024 * 1024, TRIES_MAX = 3 };
 
 /*
  * A row a beat: its number, the stored incarnation (null: no record), and the heads. Those whose
- * update found nothing are looked up only if there are any; they are told as the statement's snapshot
- * shows them, so a record that was changed at this very moment is told as it was before.
+ * update found nothing are looked up only if there are any; they are told as the statement's
+ * snapshot shows them, so a record that was changed at this very moment is told as it was before.
  */
 static const char beat_sql[] =
-    "WITH here AS MATERIALIZED (SELECT c.id, c.specs_revision, " POSTGRES_NOW_MS " AS now_ms,"
+    "WITH here AS MATERIALIZED (SELECT c.id, c.specs_revision, " POSTGRES_BEGAN_MS " AS now_ms,"
     "    set_config('synchronous_commit', 'off', true)"
     "  FROM comrade.cluster c WHERE c.namespace = $1 AND c.kind = $2),"
     " beat AS (UPDATE comrade.heartbeat h SET updated = here.now_ms"
@@ -31,10 +31,10 @@ static const char beat_sql[] =
     "  WHERE (SELECT count(*) FROM beat) < cardinality($3::text[])"
     "    AND b.n NOT IN (SELECT beat.n FROM beat)";
 
-/* What the batch as a whole is told. */
+/* What the batch as a whole is told; in the same transaction, and so with the same time. */
 static const char summary_sql[] =
     "SELECT coalesce((SELECT c.specs_revision FROM comrade.cluster c"
-    "  WHERE c.namespace = $1 AND c.kind = $2), 1), " POSTGRES_NOW_MS;
+    "  WHERE c.namespace = $1 AND c.kind = $2), 1), " POSTGRES_BEGAN_MS;
 
 static void read_beat(const PGresult *rows, int row, const comrade_beat *beats, size_t n_beats,
                       comrade_beat_result *results)
@@ -85,15 +85,16 @@ comrade_status postgres_heartbeat(comrade_store *store, const comrade_call *call
     array_end(&ids);
     array_end(&incarnations);
     const struct statement statements[] = {
-        {beat_sql, 4,
+        {beat_sql,
+         4,
          {store->name_space, store->kind, buffer_text(&ids), buffer_text(&incarnations)}},
         {summary_sql, 2, {store->name_space, store->kind}},
     };
-    comrade_status status = ids.is_failed || incarnations.is_failed
-                                ? comrade_error_set(error, COMRADE_NO_MEMORY,
-                                                    "%s: heartbeat: out of memory",
-                                                    store->shown_url)
-                                : COMRADE_OK;
+    comrade_status status =
+        ids.is_failed || incarnations.is_failed
+            ? comrade_error_set(error, COMRADE_NO_MEMORY, "%s: heartbeat: out of memory",
+                                store->shown_url)
+            : COMRADE_OK;
     bool must_try = status == COMRADE_OK;
     for (int i = 0; i < TRIES_MAX && must_try; i++) {
         struct answers answers = {0};

@@ -11,8 +11,11 @@
 /* Raised with every migration; see schema_text.c. */
 #define POSTGRES_SCHEMA_VERSION 1
 
-/* The server's clock in milliseconds since 1970, as the statement gets there. */
-#define POSTGRES_NOW_MS "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+/* The server's clock in milliseconds since 1970: as the statement gets there, or its transaction
+   began. */
+#define POSTGRES_MS_OF(time) "floor(extract(epoch FROM " time ") * 1000)::bigint"
+#define POSTGRES_NOW_MS POSTGRES_MS_OF("clock_timestamp()")
+#define POSTGRES_BEGAN_MS POSTGRES_MS_OF("now()")
 /* The cluster's row, where $1 is its namespace and $2 its kind. */
 #define POSTGRES_CLUSTER                                                                           \
     "(SELECT c.id FROM comrade.cluster c WHERE c.namespace = $1 AND c.kind = $2)"
@@ -31,6 +34,7 @@ struct comrade_store {
     char *shown_url;
     char *name_space;
     char *kind;
+    bool must_exist;    /* makes no schema, and migrates none */
     PGconn *connection; /* NULL: the next call connects */
     size_t last_host;   /* of the URL's hosts, the one that answered last */
     bool is_schema_known;
@@ -44,7 +48,8 @@ struct comrade_store {
     size_t n_heard;
 };
 
-/* --- connection.c ------------------------------------------------------------------------------ */
+/* --- connection.c ------------------------------------------------------------------------------
+ */
 
 /*
  * Every operation begins with it: a connection, and the schema, are there. One that died while it
@@ -52,12 +57,13 @@ struct comrade_store {
  */
 comrade_status postgres_use(comrade_store *store, const comrade_call *call, comrade_error *error);
 /* A connection of its own to the same place, which the caller finishes. */
-comrade_status postgres_connect(comrade_store *store, const comrade_call *call,
-                                PGconn **connection, comrade_error *error);
+comrade_status postgres_connect(comrade_store *store, const comrade_call *call, PGconn **connection,
+                                comrade_error *error);
 /* Ends the connection; the next operation makes another. */
 void postgres_drop(comrade_store *store);
 
-/* --- exchange.c -------------------------------------------------------------------------------- */
+/* --- exchange.c --------------------------------------------------------------------------------
+ */
 
 struct statement {
     const char *sql;
@@ -69,8 +75,8 @@ struct statement {
 struct answers {
     PGresult *results[POSTGRES_STATEMENTS_MAX];
     size_t n_results;
-    char sql_state[6];  /* of the statement that failed; "": none did, or the connection broke */
-    bool is_cut_off;    /* the connection is gone or given up: nobody knows what was done */
+    char sql_state[6]; /* of the statement that failed; "": none did, or the connection broke */
+    bool is_cut_off;   /* the connection is gone or given up: nobody knows what was done */
 };
 
 /*
@@ -96,7 +102,8 @@ const char *result_text(const PGresult *result, int row, int column);
 int64_t result_number(const PGresult *result, int row, int column);
 bool result_is_true(const PGresult *result, int row, int column);
 
-/* --- explain.c --------------------------------------------------------------------------------- */
+/* --- explain.c ---------------------------------------------------------------------------------
+ */
 
 /* Is it the schema that is missing, or a part of it? */
 bool sql_state_is_schema(const char *sql_state);
@@ -105,8 +112,8 @@ bool sql_state_is_collision(const char *sql_state);
 /* Is it about one of the values, so that other writes of the batch may do? */
 bool sql_state_is_of_one(const char *sql_state);
 /* Says what a server's error means. `said` is libpq's, and may have several lines. */
-comrade_status postgres_explain(const comrade_store *store, const char *what,
-                                const char *sql_state, const char *said, comrade_error *error);
+comrade_status postgres_explain(const comrade_store *store, const char *what, const char *sql_state,
+                                const char *said, comrade_error *error);
 /* Says why there is no connection. */
 comrade_status postgres_explain_connect(const comrade_store *store, const PGconn *connection,
                                         comrade_error *error);
@@ -114,7 +121,8 @@ comrade_status postgres_explain_connect(const comrade_store *store, const PGconn
 comrade_status postgres_explain_over(const comrade_store *store, const comrade_call *call,
                                      const char *what, comrade_error *error);
 
-/* --- schema.c, schema_text.c ------------------------------------------------------------------- */
+/* --- schema.c, schema_text.c -------------------------------------------------------------------
+ */
 
 comrade_status postgres_need_schema(comrade_store *store, const comrade_call *call,
                                     comrade_error *error);
@@ -132,7 +140,8 @@ extern const int postgres_oldest_reader;
 extern const char postgres_rights[];
 extern const char postgres_removal[];
 
-/* --- watch.c ----------------------------------------------------------------------------------- */
+/* --- watch.c -----------------------------------------------------------------------------------
+ */
 
 int postgres_watch(comrade_store *store, const comrade_call *call, comrade_error *error);
 comrade_status postgres_drain(comrade_store *store, const comrade_watch_sink *sink,
@@ -141,11 +150,12 @@ comrade_status postgres_drain(comrade_store *store, const comrade_watch_sink *si
 void postgres_keep_heard(comrade_store *store);
 void postgres_stop_listening(comrade_store *store);
 void postgres_unwatch(comrade_store *store);
-/* '["NAMESPACE","KIND","ROLE","ID"]', or without role and id: "look at everything". The caller frees
-   it; NULL when out of memory. */
+/* '["NAMESPACE","KIND","ROLE","ID"]', or without role and id: "look at everything". The caller
+   frees it; NULL when out of memory. */
 char *postgres_payload(const comrade_store *store, const char *role, const char *id);
 
-/* --- The operations ---------------------------------------------------------------------------- */
+/* --- The operations ----------------------------------------------------------------------------
+ */
 
 comrade_status postgres_heartbeat(comrade_store *store, const comrade_call *call,
                                   const comrade_beat *beats, size_t n_beats,
@@ -162,7 +172,8 @@ comrade_status postgres_check(comrade_store *store, const comrade_call *call,
                               void (*on_finding)(void *user, bool is_problem, const char *text),
                               void *user, comrade_error *error);
 
-/* --- parameters.c ------------------------------------------------------------------------------ */
+/* --- parameters.c ------------------------------------------------------------------------------
+ */
 
 /* '{"a","b"}': an array of texts, or of numbers, as PostgreSQL reads it. */
 bool array_append_text(struct buffer *array, const char *text);

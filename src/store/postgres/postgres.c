@@ -30,11 +30,12 @@ static comrade_status open_store(const comrade_store_config *config, const comra
                                  comrade_store **store, comrade_error *error)
 {
     if (!is_url(config->url)) {
-        return comrade_error_set(error, COMRADE_INVALID,
-                                 "%s: write the store as postgres://USER@HOST:PORT/DATABASE; what is "
-                                 "left out comes from PGHOST, PGUSER and so on, and "
-                                 "postgres:///?service=NAME names a service",
-                                 config->shown_url);
+        return comrade_error_set(
+            error, COMRADE_INVALID,
+            "%s: write the store as postgres://USER@HOST:PORT/DATABASE; what is "
+            "left out comes from PGHOST, PGUSER and so on, and "
+            "postgres:///?service=NAME names a service",
+            config->shown_url);
     }
     comrade_store *made = calloc(1, sizeof *made);
     if (made == NULL) {
@@ -43,6 +44,7 @@ static comrade_status open_store(const comrade_store_config *config, const comra
     }
     made->watch_fd = -1;
     made->signal_fd = -1;
+    made->must_exist = config->must_exist;
     made->url = strdup(config->url);
     made->shown_url = strdup(config->shown_url);
     made->name_space = strdup(config->name_space);

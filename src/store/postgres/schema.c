@@ -1,7 +1,7 @@
 /*
- * Which version of the schema the database has, and how it gets the one that is wanted. Whoever comes
- * first makes it, under a lock that the others wait for; they then find that there is nothing to do.
- * The same text is what an owner runs who gives nobody the right to.
+ * Which version of the schema the database has, and how it gets the one that is wanted. Whoever
+ * comes first makes it, under a lock that the others wait for; they then find that there is nothing
+ * to do. The same text is what an owner runs who gives nobody the right to.
  */
 #include "store/postgres/internal.h"
 
@@ -42,10 +42,11 @@ static void tell_migrations(void (*on_text)(void *user, const char *text), void 
 
 void postgres_setup_text(void (*on_text)(void *user, const char *text), void *user)
 {
-    on_text(user, "-- What Comrade keeps in a database, and who may do what in it. Running it again\n"
-                  "-- changes nothing. Afterwards, for the login of your services and of people:\n"
-                  "--   GRANT comrade_member TO the_services; GRANT comrade_admin TO the_people;\n"
-                  "BEGIN;\n");
+    on_text(user,
+            "-- What Comrade keeps in a database, and who may do what in it. Running it again\n"
+            "-- changes nothing. Afterwards, for the login of your services and of people:\n"
+            "--   GRANT comrade_member TO the_services; GRANT comrade_admin TO the_people;\n"
+            "BEGIN;\n");
     tell_migrations(on_text, user);
     on_text(user, postgres_rights);
     on_text(user, "COMMIT;\n");
@@ -104,13 +105,26 @@ static comrade_status judge_version(comrade_store *store, const comrade_call *ca
         *(is_version ? &version : &oldest_reader) = result_number(meta, i, 1);
     }
     if (oldest_reader > postgres_n_migrations) {
-        return comrade_error_set(error, COMRADE_SCHEMA_TOO_NEW,
-                                 "%s: the database is used by a newer Comrade, and this one (schema "
-                                 "%d) cannot use it (it needs %lld); install a newer one here",
-                                 store->shown_url, postgres_n_migrations,
-                                 (long long)oldest_reader);
+        return comrade_error_set(
+            error, COMRADE_SCHEMA_TOO_NEW,
+            "%s: the database is used by a newer Comrade, and this one (schema "
+            "%d) cannot use it (it needs %lld); install a newer one here",
+            store->shown_url, postgres_n_migrations, (long long)oldest_reader);
     }
-    return version < postgres_n_migrations ? migrate(store, call, version, error) : COMRADE_OK;
+    bool must_migrate = version < postgres_n_migrations && !store->must_exist;
+    return must_migrate ? migrate(store, call, version, error) : COMRADE_OK;
+}
+
+static comrade_status make(comrade_store *store, const comrade_call *call, comrade_error *error)
+{
+    if (store->must_exist) {
+        return comrade_error_set(
+            error, COMRADE_UNAVAILABLE,
+            "%s: no Comrade schema in this database yet; it is made by the first "
+            "`comrade run`, or by `comrade store init`",
+            store->shown_url);
+    }
+    return migrate(store, call, 0, error);
 }
 
 comrade_status postgres_need_schema(comrade_store *store, const comrade_call *call,
@@ -124,15 +138,14 @@ comrade_status postgres_need_schema(comrade_store *store, const comrade_call *ca
     if (status == COMRADE_OK) {
         status = judge_version(store, call, answers.results[0], error);
     } else if (sql_state_is_schema(answers.sql_state)) {
-        status = migrate(store, call, 0, error);
+        status = make(store, call, error);
     }
     answers_finish(&answers);
     store->is_schema_known = status == COMRADE_OK;
     return status;
 }
 
-comrade_status postgres_set_up(comrade_store *store, const comrade_call *call,
-                               comrade_error *error)
+comrade_status postgres_set_up(comrade_store *store, const comrade_call *call, comrade_error *error)
 {
     char sql_state[6] = "";
     struct buffer sql;
@@ -155,8 +168,7 @@ comrade_status postgres_set_up(comrade_store *store, const comrade_call *call,
     return status;
 }
 
-comrade_status postgres_remove(comrade_store *store, const comrade_call *call,
-                               comrade_error *error)
+comrade_status postgres_remove(comrade_store *store, const comrade_call *call, comrade_error *error)
 {
     char sql_state[6] = "";
     struct buffer sql;

@@ -37,7 +37,8 @@ static const char clock_sql[] = "SELECT " POSTGRES_NOW_MS;
 /* The places of the answers. */
 enum { BEGIN_AT, ROLES_AT, CLOCK_AT, MEMBERS_AT };
 
-/* --- Telling ----------------------------------------------------------------------------------- */
+/* --- Telling -----------------------------------------------------------------------------------
+ */
 
 static comrade_state state_of(const char *name)
 {
@@ -146,7 +147,8 @@ static comrade_status tell(const struct answers *answers, const comrade_snapshot
     return status;
 }
 
-/* --- Asking ------------------------------------------------------------------------------------ */
+/* --- Asking ------------------------------------------------------------------------------------
+ */
 
 /* Fills in the statements of one page. Returns how many. `ids` and `limit` are borrowed. */
 static size_t plan_page(const comrade_store *store, const comrade_snapshot_query *query,
@@ -162,15 +164,14 @@ static size_t plan_page(const comrade_store *store, const comrade_snapshot_query
     struct statement members = {all_members_sql, 5, {space, kind, from_role, from_id, limit}};
     if (query->scope == COMRADE_SCOPE_ROLE) {
         roles = (struct statement){one_role_sql, 3, {space, kind, query->role}};
-        members = (struct statement){
-            members_of_role_sql, 5, {space, kind, query->role, from_id, limit}};
+        members =
+            (struct statement){members_of_role_sql, 5, {space, kind, query->role, from_id, limit}};
     } else if (query->scope == COMRADE_SCOPE_IDS) {
         roles = (struct statement){roles_of_ids_sql, 3, {space, kind, ids}};
         members = (struct statement){members_by_id_sql, 5, {space, kind, ids, from_id, limit}};
     }
     size_t n = 0;
-    statements[n++] =
-        (struct statement){.sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"};
+    statements[n++] = (struct statement){.sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"};
     statements[n++] = roles;
     statements[n++] = (struct statement){.sql = clock_sql};
     if (!query->roles_only) {
@@ -190,8 +191,8 @@ static comrade_status ask(comrade_store *store, const comrade_call *call,
         answers_finish(answers);
         status = postgres_use(store, call, error);
         if (status == COMRADE_OK) {
-            status = postgres_exchange(store, call, "read", statements, n_statements, answers,
-                                       error);
+            status =
+                postgres_exchange(store, call, "read", statements, n_statements, answers, error);
         }
         must_try = sql_state_is_schema(answers->sql_state);
         store->is_schema_known = store->is_schema_known && !must_try;
@@ -218,11 +219,10 @@ comrade_status postgres_snapshot(comrade_store *store, const comrade_call *call,
     array_end(&ids);
     snprintf(limit, sizeof limit, "%" PRIu64, (uint64_t)query->limit + 1);
     size_t n = plan_page(store, query, from, buffer_text(&ids), limit, statements);
-    comrade_status status =
-        ids.is_failed
-            ? comrade_error_set(error, COMRADE_NO_MEMORY, "%s: read: out of memory",
-                                store->shown_url)
-            : ask(store, call, statements, n, &answers, error);
+    comrade_status status = ids.is_failed
+                                ? comrade_error_set(error, COMRADE_NO_MEMORY,
+                                                    "%s: read: out of memory", store->shown_url)
+                                : ask(store, call, statements, n, &answers, error);
     if (status == COMRADE_OK) {
         status = tell(&answers, query, sink, &made);
         if (status == COMRADE_OK) {

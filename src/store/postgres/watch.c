@@ -2,10 +2,10 @@
  * The watch: LISTEN on the connection that everything else is said on. What arrives between the
  * answers of a call is kept, and a signal makes the watch's descriptor readable for it.
  *
- * A pooler may take LISTEN and swallow what comes of it. So a notification to oneself must have come
- * back first; and where the server's process is not the one that was connected to, there is a pooler,
- * which would deliver it while a statement of ours is under way, and only then: there it must come
- * from another connection, while this one lies idle.
+ * A pooler may take LISTEN and swallow what comes of it. So a notification to oneself must have
+ * come back first; and where the server's process is not the one that was connected to, there is a
+ * pooler, which would deliver it while a statement of ours is under way, and only then: there it
+ * must come from another connection, while this one lies idle.
  */
 #include "store/postgres/internal.h"
 
@@ -26,14 +26,16 @@ static const char prove_sql[] = "SELECT proof, pg_notify('" POSTGRES_CHANNEL "',
 
 char *postgres_payload(const comrade_store *store, const char *role, const char *id)
 {
-    json_t *fields = role == NULL ? json_pack("[s,s]", store->name_space, store->kind)
-                                  : json_pack("[s,s,s,s]", store->name_space, store->kind, role, id);
+    json_t *fields = role == NULL
+                         ? json_pack("[s,s]", store->name_space, store->kind)
+                         : json_pack("[s,s,s,s]", store->name_space, store->kind, role, id);
     char *text = json_dumps(fields, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(fields);
     return text;
 }
 
-/* --- What was heard ---------------------------------------------------------------------------- */
+/* --- What was heard ----------------------------------------------------------------------------
+ */
 
 static void signal_watch(const comrade_store *store)
 {
@@ -89,7 +91,8 @@ void postgres_unwatch(comrade_store *store)
     store->signal_fd = -1;
 }
 
-/* --- Watching ---------------------------------------------------------------------------------- */
+/* --- Watching ----------------------------------------------------------------------------------
+ */
 
 static bool add_to_watch(comrade_store *store, int fd)
 {
@@ -125,11 +128,12 @@ static comrade_status wait_for_proof(comrade_store *store, const comrade_call *c
     bounded.deadline_ms = until_ms < call->deadline_ms ? until_ms : call->deadline_ms;
     while (!has_heard(store, proof)) {
         if (comrade_call_wait(&bounded, PQsocket(store->connection), POLLIN) <= 0) {
-            return comrade_error_set(error, COMRADE_UNAVAILABLE,
-                                     "%s: notifications do not arrive, as behind a pooler that shares "
-                                     "connections: requests come with the heartbeat; use the server's "
-                                     "own port, or session pooling, to have them at once",
-                                     store->shown_url);
+            return comrade_error_set(
+                error, COMRADE_UNAVAILABLE,
+                "%s: notifications do not arrive, as behind a pooler that shares "
+                "connections: requests come with the heartbeat; use the server's "
+                "own port, or session pooling, to have them at once",
+                store->shown_url);
         }
         if (PQconsumeInput(store->connection) == 0) {
             return postgres_explain(store, "listen", "", PQerrorMessage(store->connection), error);
@@ -146,8 +150,7 @@ static comrade_status prove(comrade_store *store, const comrade_call *call, bool
     static const struct statement notify = {.sql = prove_sql};
     struct answers answers = {0};
     PGconn *second = NULL;
-    comrade_status status =
-        is_direct ? COMRADE_OK : postgres_connect(store, call, &second, error);
+    comrade_status status = is_direct ? COMRADE_OK : postgres_connect(store, call, &second, error);
     if (status == COMRADE_OK) {
         status = postgres_ask(store, is_direct ? store->connection : second, call, "notify",
                               &notify, 1, &answers, error);
@@ -198,7 +201,8 @@ int postgres_watch(comrade_store *store, const comrade_call *call, comrade_error
     return store->watch_fd;
 }
 
-/* --- Telling ----------------------------------------------------------------------------------- */
+/* --- Telling -----------------------------------------------------------------------------------
+ */
 
 /* Announcements of other clusters in the database, and proofs, are for others. */
 static void tell(comrade_store *store, const char *payload, const comrade_watch_sink *sink)

@@ -17,7 +17,8 @@ struct ending {
     bool is_announcing; /* it was the announcement that failed, or may have been */
 };
 
-/* --- One batch, once --------------------------------------------------------------------------- */
+/* --- One batch, once ---------------------------------------------------------------------------
+ */
 
 static bool begin_changes(struct changes *changes)
 {
@@ -95,9 +96,9 @@ static void try_batch(comrade_store *store, const comrade_call *call, const comr
                                            store->shown_url);
     }
     if (ending->status == COMRADE_OK && !batch_judge(&batch)) {
-        ending->status = comrade_error_set(error, COMRADE_INVALID,
-                                           "%s: write: out of memory, or a text is not UTF-8",
-                                           store->shown_url);
+        ending->status =
+            comrade_error_set(error, COMRADE_INVALID,
+                              "%s: write: out of memory, or a text is not UTF-8", store->shown_url);
         memcpy(ending->sql_state, "22021", sizeof ending->sql_state);
     }
     if (ending->status == COMRADE_OK && has_changes(&batch)) {
@@ -107,7 +108,8 @@ static void try_batch(comrade_store *store, const comrade_call *call, const comr
     finish_batch(&batch);
 }
 
-/* --- Until it is done -------------------------------------------------------------------------- */
+/* --- Until it is done --------------------------------------------------------------------------
+ */
 
 static struct ending write_batch(comrade_store *store, const comrade_call *call,
                                  const comrade_write *writes, size_t n_writes,

@@ -1,8 +1,8 @@
 /*
  * The first round trip of a batch: the roles are made and locked, in the order of their names, and
- * what is stored of the members is read behind the locks. Whoever writes a member holds its role, so
- * nothing but a heartbeat can change between this and the second round trip. A change that expects a
- * heartbeat not to have come locks that as well.
+ * what is stored of the members is read behind the locks. Whoever writes a member holds its role,
+ * so nothing but a heartbeat can change between this and the second round trip. A change that
+ * expects a heartbeat not to have come locks that as well.
  */
 #include "store/postgres/write.h"
 
@@ -11,9 +11,8 @@
 
 enum { PARAMETER_LIMIT = 16 * 1024 * 1024 };
 
-static const char make_cluster_sql[] =
-    "INSERT INTO comrade.cluster (namespace, kind) SELECT $1, $2"
-    " WHERE " POSTGRES_CLUSTER " IS NULL ON CONFLICT DO NOTHING";
+static const char make_cluster_sql[] = "INSERT INTO comrade.cluster (namespace, kind) SELECT $1, $2"
+                                       " WHERE " POSTGRES_CLUSTER " IS NULL ON CONFLICT DO NOTHING";
 static const char make_roles_sql[] =
     "INSERT INTO comrade.role (cluster, role) SELECT " POSTGRES_CLUSTER ", wanted.role"
     " FROM (SELECT DISTINCT unnest($3::text[]) AS role) AS wanted"
@@ -37,8 +36,8 @@ static const char records_sql[] =
 static const char specs_sql[] =
     "SELECT s.role, s.spec_version, " POSTGRES_NOW_MS " FROM comrade.role_spec s"
     " WHERE s.cluster = " POSTGRES_CLUSTER " AND s.role = ANY ($3::text[])";
-/* What the client gives up, the server gives up too, and lets go of the locks. What only members say of
-   themselves need not outlive a crash of the server: they say it again. */
+/* What the client gives up, the server gives up too, and lets go of the locks. What only members
+   say of themselves need not outlive a crash of the server: they say it again. */
 static const char bounds_sql[] =
     "SELECT set_config('statement_timeout', $1, true),"
     " set_config('idle_in_transaction_session_timeout', $1, true),"
@@ -46,8 +45,18 @@ static const char bounds_sql[] =
 static const char clock_sql[] = "SELECT " POSTGRES_NOW_MS;
 
 /* The places of the answers. */
-enum { BEGIN_AT, BOUNDS_AT, CLUSTER_AT, MAKE_AT, LOCK_AT, HEARTBEATS_AT, RECORDS_AT, SPECS_AT,
-       CLOCK_AT, N_STATEMENTS };
+enum {
+    BEGIN_AT,
+    BOUNDS_AT,
+    CLUSTER_AT,
+    MAKE_AT,
+    LOCK_AT,
+    HEARTBEATS_AT,
+    RECORDS_AT,
+    SPECS_AT,
+    CLOCK_AT,
+    N_STATEMENTS
+};
 
 static bool is_durable(const struct batch *batch)
 {
@@ -175,8 +184,8 @@ comrade_status batch_find(struct batch *batch, const comrade_call *call, comrade
     };
     comrade_status status = COMRADE_NO_MEMORY;
     if (!roles.is_failed && !ids.is_failed && !still.is_failed) {
-        status = postgres_exchange(store, call, "write", statements, N_STATEMENTS, &batch->found,
-                                   error);
+        status =
+            postgres_exchange(store, call, "write", statements, N_STATEMENTS, &batch->found, error);
     }
     if (status == COMRADE_OK) {
         batch->now_ms = result_number(batch->found.results[CLOCK_AT], 0, 0);

@@ -18,7 +18,8 @@ static bool expects(int64_t expected, int64_t stored)
     return expected == COMRADE_ANYTHING || expected == stored;
 }
 
-/* --- Judging ----------------------------------------------------------------------------------- */
+/* --- Judging -----------------------------------------------------------------------------------
+ */
 
 /* One that is there, and cannot be locked, belongs to another login. */
 static bool is_locked(const struct batch *batch, const char *id)
@@ -78,7 +79,8 @@ static comrade_status judge(const struct batch *batch, const comrade_write *writ
     return COMRADE_OK;
 }
 
-/* --- The rows ---------------------------------------------------------------------------------- */
+/* --- The rows ----------------------------------------------------------------------------------
+ */
 
 static bool put_own(struct batch *batch, const comrade_write *write, const comrade_change *change)
 {
@@ -110,6 +112,11 @@ static bool put_own(struct batch *batch, const comrade_write *write, const comra
                          (json_int_t)batch->now_ms)) == 0;
 }
 
+static const char *text_or_none(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
 static bool put_request(struct batch *batch, const comrade_change *change)
 {
     const comrade_request *request = change->request;
@@ -121,8 +128,9 @@ static bool put_request(struct batch *batch, const comrade_change *change)
                          (json_int_t)mint(stored->request_revision, batch->now_ms), "kind",
                          (int)request->kind, "incarnation", (json_int_t)request->incarnation,
                          "zombified", (json_int_t)request->zombified_incarnation, "requested",
-                         (json_int_t)requested_ms, "request_id", request->request_id, "by",
-                         request->user, "host", request->host, "reason", request->reason)) == 0;
+                         (json_int_t)requested_ms, "request_id", text_or_none(request->request_id),
+                         "by", text_or_none(request->user), "host", text_or_none(request->host),
+                         "reason", text_or_none(request->reason))) == 0;
 }
 
 static bool put_spec(struct batch *batch, const comrade_write *write, const comrade_change *change)
@@ -131,9 +139,8 @@ static bool put_spec(struct batch *batch, const comrade_write *write, const comr
     json_t *rows = role->spec_version == 0 ? batch->changes.new_specs : batch->changes.specs;
     role->spec_version = change->spec_version;
     return json_array_append_new(rows, json_pack("{s:s,s:I,s:s}", "role", write->role,
-                                                 "spec_version",
-                                                 (json_int_t)change->spec_version, "spec",
-                                                 change->spec)) == 0;
+                                                 "spec_version", (json_int_t)change->spec_version,
+                                                 "spec", change->spec)) == 0;
 }
 
 static bool put(struct batch *batch, const comrade_write *write, const comrade_change *change)
@@ -178,8 +185,8 @@ static bool take(struct batch *batch, const comrade_write *write, comrade_write_
 {
     bool is_done = true;
     for (size_t i = 0; i < write->n_changes && is_done; i++) {
-        is_done = put(batch, write, &write->changes[i]) &&
-                  announce(batch, write, &write->changes[i]);
+        is_done =
+            put(batch, write, &write->changes[i]) && announce(batch, write, &write->changes[i]);
     }
     struct stored_role *role = batch_role(batch, write->role);
     role->revision = mint(role->revision, batch->now_ms);

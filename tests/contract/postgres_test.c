@@ -1,0 +1,37 @@
+#include "contract/contract.h"
+#include "lib/postgres_server.h"
+#include "store/postgres/postgres.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct postgres_server *server;
+
+static void fresh_url(char *url, size_t size)
+{
+    char fresh[POSTGRES_URL_SIZE];
+    postgres_server_fresh_database(server, fresh);
+    snprintf(url, size, "%s", fresh);
+}
+
+static void wipe(comrade_store *store, const char *url)
+{
+    (void)store;
+    postgres_server_run(server, url,
+                        "TRUNCATE comrade.cluster, comrade.role, comrade.role_spec, comrade.member,"
+                        " comrade.heartbeat");
+}
+
+int main(void)
+{
+    server = postgres_server_start(NULL);
+    if (server == NULL) {
+        puts("ok 1 # SKIP no PostgreSQL server is installed");
+        return 0;
+    }
+    const struct contract_store store = {"postgres", &postgres_driver, fresh_url, wipe,
+                                         .has_own_clock = true};
+    int failed = contract_run(&store);
+    postgres_server_stop(server);
+    return failed;
+}
