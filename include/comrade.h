@@ -249,6 +249,29 @@ COMRADE_API comrade_status comrade_cluster_check_submit(comrade_cluster *cluster
                                                         void *user, comrade_error *error);
 COMRADE_API comrade_status comrade_cluster_check(comrade_cluster *cluster, int64_t timeout_ms,
                                                  char **findings, comrade_error *error);
+/*
+ * Tells, in pieces and without a connection, what the owner of a store runs by hand to set it up
+ * for users with fewer rights: SQL for psql, say. `on_text` is called on this thread.
+ * Errors: INVALID, UNSUPPORTED (no such driver, or a store that needs no setting up).
+ */
+COMRADE_API comrade_status comrade_store_setup_text(const char *url,
+                                                    void (*on_text)(void *user, const char *text),
+                                                    void *user, comrade_error *error);
+/* Does the same through the store: makes what is not there yet. Safe to repeat. */
+COMRADE_API comrade_status comrade_cluster_set_up_submit(comrade_cluster *cluster,
+                                                         comrade_done done, void *user,
+                                                         comrade_error *error);
+COMRADE_API comrade_status comrade_cluster_set_up(comrade_cluster *cluster, int64_t timeout_ms,
+                                                  comrade_error *error);
+/*
+ * Removes from the store all that Comrade ever made in it, also of other namespaces and kinds,
+ * whoever is running. Errors: UNSUPPORTED (the error says what to remove by hand), DENIED, and
+ * those of every call.
+ */
+COMRADE_API comrade_status comrade_cluster_drop_submit(comrade_cluster *cluster, comrade_done done,
+                                                       void *user, comrade_error *error);
+COMRADE_API comrade_status comrade_cluster_drop(comrade_cluster *cluster, int64_t timeout_ms,
+                                                comrade_error *error);
 
 /* --- Member ----------------------------------------------------------------------------------- */
 

@@ -380,33 +380,3 @@ comrade_status comrade_client_set_role(comrade_client *client, const char *role,
 {
     return run_for_members(client, SET_ROLE, timeout_ms, NULL, error);
 }
-
-/* --- The store's own findings ----------------------------------------------------------------- */
-
-comrade_status comrade_cluster_check_submit(comrade_cluster *cluster, comrade_done done, void *user,
-                                            comrade_error *error)
-{
-    struct call *call = call_new(CALL_CHECK, done, user);
-    if (call == NULL) {
-        return no_memory(error);
-    }
-    call_submit(cluster, call);
-    return COMRADE_OK;
-}
-
-comrade_status comrade_cluster_check(comrade_cluster *cluster, int64_t timeout_ms, char **findings,
-                                     comrade_error *error)
-{
-    comrade_outcome outcome;
-    struct call *call = call_new(CALL_CHECK, NULL, NULL);
-    if (call == NULL) {
-        return no_memory(error);
-    }
-    comrade_status status = call_run(cluster, call, timeout_ms, &outcome, error);
-    if (status == COMRADE_OK && findings != NULL) {
-        *findings = outcome.findings;
-    } else if (status == COMRADE_OK) {
-        free(outcome.findings);
-    }
-    return status;
-}

@@ -67,6 +67,8 @@ enum call_kind {
     CALL_REPORT,
     CALL_UPDATE,
     CALL_CHECK,
+    CALL_SET_UP,
+    CALL_DROP,
     /* Without completion; they cannot fail. */
     CALL_MEMBER_START,
     CALL_MEMBER_STOP,
@@ -302,6 +304,12 @@ void worker_advance(comrade_cluster *cluster, struct call *call, int64_t now_ms,
 bool worker_is_due(const struct call *call, int64_t now_ms);
 void worker_drop_operations(comrade_cluster *cluster);
 void worker_drop_operations_of(comrade_cluster *cluster, const comrade_client *client);
+
+/* --- worker_store.c -----------------------------------------------------------------------------
+ */
+
+/* Makes the one call that a CHECK, SET_UP or DROP is, and completes it. */
+void worker_call_store(comrade_cluster *cluster, struct call *call);
 
 /* --- worker_watches.c ---------------------------------------------------------------------------
  */

@@ -152,6 +152,8 @@ static void take(comrade_cluster *cluster, struct call *call)
     switch (call->kind) {
     case CALL_OPERATION:
     case CALL_CHECK:
+    case CALL_SET_UP:
+    case CALL_DROP:
         worker_add_operation(cluster, call);
         break;
     case CALL_REPORT:

@@ -4,12 +4,10 @@
  */
 #include "cluster/internal.h"
 
-#include "base/buffer.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_MEMBERS = 5000, WRITES_A_CALL = 500, FINDINGS_LIMIT = 64 * 1024 };
+enum { PAGE_MEMBERS = 5000, WRITES_A_CALL = 500 };
 
 /* --- The list of those under way -------------------------------------------------------------- */
 
@@ -205,38 +203,10 @@ static void finish(comrade_cluster *cluster, struct call *call)
     }
 }
 
-static void on_finding(void *user, bool is_problem, const char *text)
-{
-    buffer_append_format(user, "%s: %s\n", is_problem ? "problem" : "ok", text);
-}
-
-static void check_store(comrade_cluster *cluster, struct call *call)
-{
-    struct buffer findings;
-    buffer_init(&findings, FINDINGS_LIMIT);
-    comrade_error error = {0};
-    comrade_status status = worker_open(cluster, &error);
-    if (status == COMRADE_OK && cluster->driver->check != NULL) {
-        comrade_call bounds = worker_call(cluster, false);
-        status =
-            cluster->driver->check(cluster->worker.store, &bounds, on_finding, &findings, &error);
-    }
-    if (status == COMRADE_OK) {
-        call->outcome.findings = buffer_take(&findings);
-        status = call->outcome.findings == NULL ? COMRADE_NO_MEMORY : COMRADE_OK;
-    }
-    if (status == COMRADE_OK) {
-        call_complete(cluster, call);
-    } else {
-        call_fail(cluster, call, status, &error);
-    }
-    buffer_finish(&findings);
-}
-
 /* Is there anything to do for it now? */
 bool worker_is_due(const struct call *call, int64_t now_ms)
 {
-    if (call->kind == CALL_CHECK) {
+    if (call->kind != CALL_OPERATION) {
         return true;
     }
     switch (call->need) {
@@ -257,9 +227,9 @@ static void serve(comrade_cluster *cluster, struct call *before, struct call *ca
 {
     struct worker *worker = &cluster->worker;
     unlink_call(worker, before, call);
-    if (call->kind == CALL_CHECK) {
+    if (call->kind != CALL_OPERATION) {
         *has_called = true;
-        check_store(cluster, call);
+        worker_call_store(cluster, call);
         return;
     }
     worker_advance(cluster, call, now_ms, has_called);

@@ -386,6 +386,31 @@ static comrade_status memory_snapshot(comrade_store *store, const comrade_call *
     return status;
 }
 
+/* Lock held. */
+static void wipe(struct shared *shared)
+{
+    memory_data_finish(&shared->data);
+    announce(shared, NULL, NULL);
+}
+
+static comrade_status memory_drop(comrade_store *store, const comrade_call *call,
+                                  comrade_error *error)
+{
+    (void)call;
+    (void)error;
+    size_t url_len = strcspn(store->shared->name, "\n");
+    pthread_mutex_lock(&memory_lock);
+    for (struct shared *at = all_shared; at != NULL; at = at->next) {
+        bool is_same = strncmp(at->name, store->shared->name, url_len + 1) == 0;
+        bool is_private = strncmp(at->name, "memory:\n", url_len + 1) == 0;
+        if (is_same && (!is_private || at == store->shared)) {
+            wipe(at);
+        }
+    }
+    pthread_mutex_unlock(&memory_lock);
+    return COMRADE_OK;
+}
+
 const comrade_store_driver memory_driver = {
     .abi = COMRADE_STORE_ABI,
     .scheme = "memory",
@@ -396,6 +421,7 @@ const comrade_store_driver memory_driver = {
     .snapshot = memory_snapshot,
     .watch = memory_watch,
     .drain = memory_drain,
+    .drop = memory_drop,
 };
 
 /* --- For tests -------------------------------------------------------------------------------- */
@@ -403,8 +429,7 @@ const comrade_store_driver memory_driver = {
 void memory_wipe(comrade_store *store)
 {
     pthread_mutex_lock(&memory_lock);
-    memory_data_finish(&store->shared->data);
-    announce(store->shared, NULL, NULL);
+    wipe(store->shared);
     pthread_mutex_unlock(&memory_lock);
 }
 

@@ -214,9 +214,10 @@ static int identify(comrade_store *store)
 static comrade_status open_claimed(comrade_store *store, comrade_error *error)
 {
     comrade_status status = COMRADE_OK;
-    int result =
-        sqlite3_open_v2(store->path, &store->database,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int result = sqlite3_open_v2(store->path, &store->database,
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+                                     (store->must_exist ? 0 : SQLITE_OPEN_CREATE),
+                                 NULL);
     if (result == SQLITE_OK) {
         result = set_up(store);
     }
@@ -302,6 +303,7 @@ static comrade_status sqlite_open(const comrade_store_config *config, const comr
     made->known_change.sequence = -1;
     made->wall_ms = config->wall_ms;
     made->clock = config->clock;
+    made->must_exist = config->must_exist;
     made->path = sqlite_path_of(config->url);
     made->shown_url = strdup(config->shown_url);
     made->name_space = strdup(config->name_space);
@@ -327,6 +329,18 @@ static comrade_status sqlite_open(const comrade_store_config *config, const comr
     return COMRADE_OK;
 }
 
+/* A file is its owner's: whether something else is needed of it is not for us to say. */
+static comrade_status refuse_to_drop(comrade_store *store, const comrade_call *call,
+                                     comrade_error *error)
+{
+    (void)call;
+    return comrade_error_set(error, COMRADE_UNSUPPORTED,
+                             "%s: remove this store by hand, when nobody runs with it any more: "
+                             "delete the file %s and, beside it, those that end in -wal, -shm and "
+                             "-notify",
+                             store->shown_url, store->path);
+}
+
 const comrade_store_driver sqlite_driver = {
     .abi = COMRADE_STORE_ABI,
     .scheme = "sqlite",
@@ -338,4 +352,5 @@ const comrade_store_driver sqlite_driver = {
     .watch = sqlite_watch,
     .drain = sqlite_drain,
     .check = sqlite_check,
+    .drop = refuse_to_drop,
 };

@@ -90,6 +90,14 @@ static bool may_not(const char *path, int mode)
     return access(path, mode) != 0 && (errno == EACCES || errno == EPERM);
 }
 
+comrade_status sqlite_explain_missing(const comrade_store *store, comrade_error *error)
+{
+    return comrade_error_set(error, COMRADE_UNAVAILABLE,
+                             "%s: there is no store at this path yet; it is made by the first "
+                             "`comrade run` or `comrade store init`",
+                             store->shown_url);
+}
+
 /* SQLite says only "unable to open": find out what a person would want to know. */
 comrade_status sqlite_explain_open(const comrade_store *store, comrade_error *error)
 {
@@ -104,6 +112,9 @@ comrade_status sqlite_explain_open(const comrade_store *store, comrade_error *er
     } else if (stat(store->path, &found) == 0 && S_ISDIR(found.st_mode)) {
         status = comrade_error_set(error, COMRADE_INVALID,
                                    "%s: this is a directory; name a file in it", store->shown_url);
+    } else if (store->must_exist && access(store->path, F_OK) != 0 && errno == ENOENT &&
+               stat(folder, &found) == 0) {
+        status = sqlite_explain_missing(store, error);
     } else if (may_not(folder, W_OK | X_OK) || may_not(store->path, R_OK) || cause == EACCES) {
         status = comrade_error_set(error, COMRADE_DENIED,
                                    "%s: no permission: the user needs write access to the file, to "

@@ -113,6 +113,7 @@ struct comrade_store {
     char *kind;
     int64_t (*wall_ms)(void *clock);
     void *clock;
+    bool must_exist;
     const comrade_call *call; /* the one under way: the busy handler asks it */
 
     sqlite3 *database; /* NULL: to be opened by the next call */
@@ -164,6 +165,8 @@ comrade_status sqlite_fail(comrade_store *store, int result, const char *what,
                            comrade_error *error);
 /* Why the file could not be opened. */
 comrade_status sqlite_explain_open(const comrade_store *store, comrade_error *error);
+/* There is none yet, and none may be made. */
+comrade_status sqlite_explain_missing(const comrade_store *store, comrade_error *error);
 
 /* file.c: which file is at the path, and which files beside it are its own. */
 char *sqlite_path_of(const char *url); /* NULL: out of memory, or no working directory */

@@ -159,6 +159,9 @@ int sqlite_schema(comrade_store *store, comrade_status *status, comrade_error *e
     if (result == SQLITE_OK && *status == COMRADE_OK) {
         result = check_version(store, &version, status, error);
     }
+    if (result == SQLITE_OK && *status == COMRADE_OK && version == 0 && store->must_exist) {
+        *status = sqlite_explain_missing(store, error);
+    }
     if (result != SQLITE_OK || *status != COMRADE_OK) {
         return result;
     }
