@@ -1,17 +1,18 @@
 /*
  * The connection. libpq's own loop over several hosts would spend the whole call on the first one
- * that does not answer, and heeds no time-out where it does not block: so each host is tried by
- * itself, with its share of the time that is left.
+ * that does not answer, heeds no time-out where it does not block, and blocks while it looks up a
+ * name: so each address is tried by itself, with its share of the time that is left.
  */
 #include "store/postgres/internal.h"
 
 #include "base/text.h"
+#include "store/postgres/resolve.h"
 
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOSTS_MAX = 32, OVERRIDES_MAX = 4 };
+enum { OVERRIDES_MAX = 4 };
 
 /* --- What the URL, the environment and the service file come to ----------------------------------
  */
@@ -108,9 +109,9 @@ static comrade_status wait_connected(comrade_store *store, PGconn *connection,
 /* Begins to connect; what `overrides` says (pairs, ended by NULL) wins over the URL. */
 static PGconn *begin(const comrade_store *store, const char *const *overrides)
 {
-    const char *keywords[OVERRIDES_MAX + 5] = {"fallback_application_name", "dbname",
+    const char *keywords[OVERRIDES_MAX + 4] = {"fallback_application_name", "dbname",
                                                "client_encoding"};
-    const char *values[OVERRIDES_MAX + 5] = {"comrade", store->url, "UTF8"};
+    const char *values[OVERRIDES_MAX + 4] = {"comrade", store->url, "UTF8"};
     for (size_t i = 0; i < OVERRIDES_MAX && overrides[2 * i] != NULL; i++) {
         keywords[3 + i] = overrides[2 * i];
         values[3 + i] = overrides[2 * i + 1];
@@ -123,15 +124,75 @@ static PGconn *begin(const comrade_store *store, const char *const *overrides)
     return connection;
 }
 
-static comrade_call share_of(const comrade_call *call, const struct targets *targets,
-                             size_t n_hosts_left)
+/* One address of one host. What is empty is left to libpq. */
+struct address {
+    const char *host;
+    const char *address;
+    const char *port;
+    const char *session_attributes;
+};
+
+static comrade_status try_address(comrade_store *store, const struct address *at,
+                                  const comrade_call *call, PGconn **connection,
+                                  comrade_error *error)
+{
+    const char *const overrides[] = {"host",
+                                     at->host,
+                                     "hostaddr",
+                                     at->address,
+                                     "port",
+                                     at->port,
+                                     "target_session_attrs",
+                                     at->session_attributes,
+                                     NULL};
+    PGconn *made = begin(store, overrides);
+    if (made == NULL) {
+        return comrade_error_set(error, COMRADE_NO_MEMORY, "%s: connect: out of memory",
+                                 store->shown_url);
+    }
+    comrade_status status = PQstatus(made) == CONNECTION_BAD
+                                ? postgres_explain_connect(store, made, error)
+                                : wait_connected(store, made, call, error);
+    if (status == COMRADE_OK) {
+        *connection = made;
+    } else {
+        PQfinish(made);
+    }
+    return status;
+}
+
+/* --- One host, all of its addresses --------------------------------------------------------------
+ */
+
+/* An equal share of the time for each that is still to be tried. */
+static comrade_call share_of(const comrade_call *call, int64_t limit_ms, size_t n_left)
 {
     comrade_call share = *call;
     int64_t now_ms = call->now_ms(call->clock);
-    int64_t share_ms = (call->deadline_ms - now_ms) / (int64_t)n_hosts_left;
-    share_ms = share_ms < targets->timeout_ms ? share_ms : targets->timeout_ms;
-    share.deadline_ms = now_ms + share_ms;
+    int64_t share_ms = (call->deadline_ms - now_ms) / (int64_t)n_left;
+    share.deadline_ms = now_ms + (share_ms < limit_ms ? share_ms : limit_ms);
     return share;
+}
+
+static comrade_status try_addresses(comrade_store *store, struct address at,
+                                    const comrade_call *call, PGconn **connection,
+                                    comrade_error *error)
+{
+    struct addresses found;
+    comrade_error why = {0};
+    comrade_status status = resolve_name(at.host, call, &found, &why);
+    if (status != COMRADE_OK) {
+        return comrade_error_set(error, status, "%s: connect: %s", store->shown_url, why.message);
+    }
+    for (size_t i = 0; i < found.n_addresses; i++) {
+        comrade_call share = share_of(call, INT64_MAX, found.n_addresses - i);
+        at.address = found.texts[i];
+        status = try_address(store, &at, &share, connection, error);
+        if (status == COMRADE_OK || comrade_call_is_over(call)) {
+            break;
+        }
+    }
+    return status;
 }
 
 static comrade_status try_host(comrade_store *store, const struct targets *targets, size_t n,
@@ -141,35 +202,23 @@ static comrade_status try_host(comrade_store *store, const struct targets *targe
     char *host = item_of(targets->hosts, n);
     char *address = item_of(targets->addresses, n);
     char *port = item_of(targets->ports, n);
-    PGconn *made = NULL;
-    if (host != NULL && address != NULL && port != NULL) {
-        const char *const overrides[] = {"host",
-                                         host,
-                                         "hostaddr",
-                                         address,
-                                         "port",
-                                         port,
-                                         "target_session_attrs",
-                                         session_attributes};
-        made = begin(store, overrides);
+    comrade_status status;
+    if (host == NULL || address == NULL || port == NULL) {
+        status = comrade_error_set(error, COMRADE_NO_MEMORY, "%s: connect: out of memory",
+                                   store->shown_url);
+    } else {
+        struct address at = {host, address, port, session_attributes};
+        status = address[0] == '\0' && resolve_is_name(host)
+                     ? try_addresses(store, at, call, connection, error)
+                     : try_address(store, &at, call, connection, error);
     }
     free(host);
     free(address);
     free(port);
-    if (made == NULL) {
-        return comrade_error_set(error, COMRADE_NO_MEMORY, "%s: connect: out of memory",
-                                 store->shown_url);
-    }
-    comrade_status status = wait_connected(store, made, call, error);
-    if (status == COMRADE_OK) {
-        *connection = made;
-    } else {
-        PQfinish(made);
-    }
     return status;
 }
 
-/* --- All of them -------------------------------------------------------------------------------
+/* --- All hosts ---------------------------------------------------------------------------------
  */
 
 /* Begins with the one that answered last, which most often still does. */
@@ -178,52 +227,48 @@ static comrade_status try_hosts(comrade_store *store, const struct targets *targ
                                 PGconn **connection, comrade_error *error)
 {
     comrade_status status = COMRADE_UNAVAILABLE;
-    size_t n_hosts = targets->n_hosts < HOSTS_MAX ? targets->n_hosts : HOSTS_MAX;
     size_t first = store->last_host;
-    for (size_t i = 0; i < n_hosts; i++) {
-        size_t n = (first + i) % n_hosts;
-        comrade_call share = share_of(call, targets, n_hosts - i);
+    for (size_t i = 0; i < targets->n_hosts; i++) {
+        size_t n = (first + i) % targets->n_hosts;
+        comrade_call share = share_of(call, targets->timeout_ms, targets->n_hosts - i);
         status = try_host(store, targets, n, session_attributes, &share, connection, error);
         if (status == COMRADE_OK) {
             store->last_host = n;
-            break;
         }
-        if (comrade_call_is_over(call)) {
+        if (status == COMRADE_OK || comrade_call_is_over(call)) {
             break;
         }
     }
     return status;
 }
 
+/*
+ * What the URL, the environment and the service file come to is told by a connection alone: so by
+ * one that a word which no server can have meant keeps from being begun.
+ */
+static PGconn *begin_nothing(const comrade_store *store)
+{
+    const char *const overrides[] = {"channel_binding", "?", NULL};
+    return begin(store, overrides);
+}
+
 comrade_status postgres_connect(comrade_store *store, const comrade_call *call, PGconn **connection,
                                 comrade_error *error)
 {
-    const char *const nothing[] = {NULL};
-    PGconn *made = begin(store, nothing);
-    if (made == NULL) {
+    PGconn *unmade = begin_nothing(store);
+    if (unmade == NULL) {
         return comrade_error_set(error, COMRADE_NO_MEMORY, "%s: connect: out of memory",
                                  store->shown_url);
     }
     struct targets targets;
-    read_targets(made, &targets);
-    comrade_status status;
-    if (targets.n_hosts > 1) {
-        PQfinish(made);
-        bool is_preference = strcmp(targets.session_attributes, "prefer-standby") == 0;
-        status = try_hosts(store, &targets, is_preference ? "standby" : targets.session_attributes,
-                           call, connection, error);
-        if (status != COMRADE_OK && is_preference && !comrade_call_is_over(call)) {
-            status = try_hosts(store, &targets, "any", call, connection, error);
-        }
-    } else {
-        comrade_call share = share_of(call, &targets, 1);
-        status = PQstatus(made) == CONNECTION_BAD ? postgres_explain_connect(store, made, error)
-                                                  : wait_connected(store, made, &share, error);
-        if (status == COMRADE_OK) {
-            *connection = made;
-        } else {
-            PQfinish(made);
-        }
+    read_targets(unmade, &targets);
+    PQfinish(unmade);
+    bool is_preference =
+        targets.n_hosts > 1 && strcmp(targets.session_attributes, "prefer-standby") == 0;
+    const char *wanted = is_preference ? "standby" : targets.session_attributes;
+    comrade_status status = try_hosts(store, &targets, wanted, call, connection, error);
+    if (status != COMRADE_OK && is_preference && !comrade_call_is_over(call)) {
+        status = try_hosts(store, &targets, "any", call, connection, error);
     }
     PQconninfoFree(targets.options);
     return status;
