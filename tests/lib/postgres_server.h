@@ -3,7 +3,8 @@
  * its own. It is gone, with its folder, when the program ends in whatever way. A process of its own
  * (postgres_server.py) starts it and holds the power over it; this is its remote control.
  *
- * Durability against a loss of power is off (fsync), against a kill it is not. The superuser is
+ * Durability against a loss of power is off, and the data in memory (/dev/shm) where there is room;
+ * the setting "fsync=on" puts it on the disk. A kill loses nothing either way. The superuser is
  * "postgres"; the role "comrade" has a login, no password, and owns the fresh databases.
  *
  * Whatever fails, fails the test, or ends a program that is not in one. COMRADE_POSTGRES_BIN names

@@ -11,7 +11,9 @@ lines from its standard input, answering each with `ok` or `error WHY`:
 When its input ends, or its parent does, the server is ended and the folder removed. PostgreSQL
 refuses to run as root, so that under root it runs as the user postgres, or nobody.
 
-initdb takes seconds: what it makes is kept for all test programs of a user, and copied.
+initdb takes seconds: what it makes is kept for all test programs of a user, and copied. The copy is
+in memory (/dev/shm) if there is room, which makes databases five times as fast, and on a disk if the
+setting fsync=on is asked for.
 """
 import argparse
 import ctypes
@@ -32,6 +34,8 @@ import tempfile
 import time
 
 START_LIMIT_S = 60
+MEMORY, ROOM_BYTES = "/dev/shm", 3 << 30
+SOCKET_BASE_MAX = 40  # a socket's path has at most 107 bytes
 # Below the ports that the kernel gives to clients: a client that knocks while the server is down
 # would else be given the server's port sooner or later, and be connected to itself.
 PORTS = range(20000, 32000)
@@ -39,7 +43,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "shared_buffers": "16MB",
     "fsync": "off",
-    # In the folder, and not in /dev/shm, where a killed server leaves it.
+    # In the folder, where a killed server does not leave it behind.
     "dynamic_shared_memory_type": "mmap",
     "log_line_prefix": "%m [%p] %a ",
     "logging_collector": "off",
@@ -96,12 +100,45 @@ class Shared:
     def __init__(self, binaries, user):
         self.binaries, self.user = binaries, user
         base = tempfile.gettempdir()
-        base = base if len(base) < 40 else "/tmp"  # a socket's path has at most 107 bytes
-        self.folder = pathlib.Path(base, f"comrade-tests-{os.geteuid()}")
-        self.folder.mkdir(mode=0o711, exist_ok=True)
-        found = self.folder.lstat()
-        if self.folder.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise RuntimeError(f"{self.folder} is not a folder that only we can write to")
+        self.folder = self.own_folder(base if len(base) < SOCKET_BASE_MAX else "/tmp")
+
+    @staticmethod
+    def own_folder(base):
+        folder = pathlib.Path(base, f"comrade-tests-{os.geteuid()}")
+        folder.mkdir(mode=0o711, exist_ok=True)
+        found = folder.lstat()
+        if folder.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise RuntimeError(f"{folder} is not a folder that only we can write to")
+        return folder
+
+    def server_folder(self, is_durable):
+        """A new one, and the lock that says whose keeper lives. Removes those of keepers that were
+        killed: nobody holds their locks."""
+        base = self.folder
+        if not is_durable and self.has_room(MEMORY):
+            base = self.own_folder(MEMORY)
+        setup = hold_lock(base / "sweep.lock")
+        try:
+            for folder in base.glob("server-*"):
+                try:
+                    lock = hold_lock(folder / "lock", wait=False)
+                except FileNotFoundError:
+                    continue  # removed by its own keeper just now
+                if lock is not None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    os.close(lock)
+            made = pathlib.Path(tempfile.mkdtemp(prefix="server-", dir=base))
+            return made, hold_lock(made / "lock")
+        finally:
+            os.close(setup)
+
+    @staticmethod
+    def has_room(path):
+        try:
+            found = os.statvfs(path)
+        except OSError:
+            return False
+        return os.access(path, os.W_OK) and found.f_bavail * found.f_frsize >= ROOM_BYTES
 
     def run(self, *command, **options):
         """Runs a program of the server's as the server's user, or raises with what it said."""
@@ -159,14 +196,6 @@ class Shared:
                     os.close(lock)
         raise RuntimeError("no port is free")
 
-    def sweep(self):
-        """Removes the folders of keepers that were killed: nobody holds their locks."""
-        for folder in self.folder.glob("server-*"):
-            lock = hold_lock(folder / "lock", wait=False) if folder.is_dir() else None
-            if lock is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(lock)
-
 
 def stop_with_parent():
     """In the child: a keeper that is killed takes the server along, which cleans up (SIGQUIT)."""
@@ -193,15 +222,11 @@ def send(pid, number):
 
 
 class Server:
-    def __init__(self, shared):
-        self.shared = shared
+    def __init__(self, shared, arguments):
+        self.shared, self.arguments = shared, arguments
         self.process = None
         self.paused = []
-        setup = hold_lock(shared.folder / "sweep.lock")
-        shared.sweep()
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="server-", dir=shared.folder))
-        self.lock = hold_lock(self.folder / "lock")
-        os.close(setup)
+        self.folder, self.lock = shared.server_folder("fsync=on" in arguments.set)
         self.folder.chmod(0o711)
         (self.folder / "socket").mkdir()
         (self.folder / "socket").chmod(0o755)
@@ -209,14 +234,14 @@ class Server:
         self.data = self.folder / "data"
         self.port, self.port_lock = shared.port()
 
-    def start(self, arguments):
+    def start(self):
         """Makes the data and starts. What there is of it after a failure, remove() removes."""
-        if arguments.standby_of:
-            self.copy_primary(arguments.standby_of)
+        if self.arguments.standby_of:
+            self.copy_primary(self.arguments.standby_of)
         else:
             subprocess.run(["cp", "-a", "--reflink=auto", self.shared.template(), self.data],
                            check=True)
-        self.configure(arguments)
+        self.configure()
         self.up()
 
     def copy_primary(self, port):
@@ -225,17 +250,17 @@ class Server:
         self.shared.run("pg_basebackup", "-D", self.data, "-R", "-h", "127.0.0.1", "-p", str(port),
                         "-U", "postgres", "--checkpoint=fast", "--no-sync")
 
-    def configure(self, arguments):
+    def configure(self):
         settings = {**SETTINGS, "port": self.port,
                     "unix_socket_directories": self.folder / "socket",
-                    "max_connections": arguments.max_connections,
-                    **dict(item.split("=", 1) for item in arguments.set)}
+                    "max_connections": self.arguments.max_connections,
+                    **dict(item.split("=", 1) for item in self.arguments.set)}
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
             for name, value in settings.items():
                 quoted = str(value).replace("'", "''")
                 file.write(f"{name} = '{quoted}'\n")
         with open(self.data / "pg_hba.conf", "w", encoding="utf-8") as file:
-            file.write("\n".join([*arguments.hba, *HBA, ""]))
+            file.write("\n".join([*self.arguments.hba, *HBA, ""]))
 
     def up(self):
         if self.process is not None:
@@ -362,8 +387,8 @@ def main():
     try:
         shared = Shared(binaries, find_user())
         version = shared.run("postgres", "--version").split()[2]
-        server = Server(shared)
-        server.start(arguments)
+        server = Server(shared, arguments)
+        server.start()
         print("ready", server.port, server.folder, version, flush=True)
         serve(server, parent)
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
