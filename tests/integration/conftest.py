@@ -15,6 +15,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("COMRADE_BUILD_DIR", ROOT / "build")).resolve()
 PROGRAM = BUILD / "comrade"
+MODULES = BUILD / "modules"
+POSTGRES_KEEPER = ROOT / "tests/lib/postgres_server.py"
 IS_SANITIZED = "COMRADE_TEST_SANITIZED" in os.environ
 # How long anything may take before it counts as hanging. Nothing is measured with it.
 HANG_S = 120 if IS_SANITIZED else 60
@@ -22,7 +24,7 @@ HANG_S = 120 if IS_SANITIZED else 60
 
 def clean_environment(**variables):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COMRADE_")}
-    return {**kept, **variables}
+    return {**kept, "COMRADE_MODULE_PATH": str(MODULES), **variables}
 
 
 def wait_until(condition, what, limit_s=HANG_S):
@@ -82,6 +84,106 @@ class Comrade:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+class PostgresServer:
+    """A real server of the tests' own, on a free loopback port: see tests/lib/postgres_server.py.
+
+    options are the keeper's: max_connections=20, set=["work_mem=1MB"], hba=[...], standby_of=PORT.
+    """
+
+    def __init__(self, **options):
+        command = [POSTGRES_KEEPER]
+        for name, value in options.items():
+            for one in value if isinstance(value, list) else [value]:
+                command += ["--" + name.replace("_", "-"), str(one)]
+        self.keeper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       text=True)
+        word, *rest = self.keeper.stdout.readline().split()
+        if word == "none":
+            self.close()
+            pytest.skip(" ".join(rest))
+        assert word == "ready", rest
+        self.port = int(rest[0])
+        self.folder = pathlib.Path(rest[1])  # with log, socket/ and data/
+        self.version = int(rest[2].split(".")[0])
+        self.n_databases = 0
+
+    def order(self, command):
+        self.keeper.stdin.write(command + "\n")
+        self.keeper.stdin.flush()
+        answer = self.keeper.stdout.readline().strip()
+        assert answer == "ok", f"{command}: {answer}"
+
+    def stop(self, how="fast"):
+        """Down until start(): "fast", "immediate", or "kill" (SIGKILL to all its processes)."""
+        self.order(f"down {how}")
+
+    def start(self):
+        self.order("up")
+
+    def kill(self):
+        """SIGKILL, and up again on the same port and data."""
+        self.stop("kill")
+        self.start()
+
+    def restart(self):
+        self.stop("immediate")
+        self.start()
+
+    def pause(self):
+        """SIGSTOP to all its processes."""
+        self.order("pause")
+
+    def resume(self):
+        self.order("resume")
+
+    def url(self, database, user="comrade"):
+        return f"postgres://{user}@127.0.0.1:{self.port}/{database}"
+
+    def fresh_database(self):
+        """The URL, for the role comrade that owns it, of a database that nobody has used."""
+        name = f"fresh_{self.n_databases}"
+        self.n_databases += 1
+        self.sql(f"CREATE DATABASE {name} OWNER comrade")
+        return self.url(name)
+
+    def sql(self, text, url=None, check=0):
+        """Runs SQL as superuser by psql, in the database of a URL, and returns what it printed:
+        columns separated by |, a line a row. check: its exit code; 3 is "the SQL failed"."""
+        database = url.rpartition("/")[2].partition("?")[0] if url else "postgres"
+        done = subprocess.run(
+            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.folder / "socket",
+             "-p", str(self.port), "-U", "postgres", "-d", database],
+            input=text, text=True, capture_output=True, timeout=HANG_S, check=False)
+        assert done.returncode == check, f"{text}: {done}"
+        return (done.stdout if check == 0 else done.stderr).strip()
+
+    def close(self):
+        self.keeper.stdin.close()
+        self.keeper.wait(HANG_S)
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """One server for all tests; whoever takes it down or pauses it puts it right again."""
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """A fresh database."""
+    return postgres_server.fresh_database()
+
+
+@pytest.fixture
+def comrade_on_postgres(postgres_url, tmp_path):
+    """The program on a fresh PostgreSQL database."""
+    program = Comrade(postgres_url, tmp_path)
+    yield program
+    program.stop_all()
 
 
 @pytest.fixture

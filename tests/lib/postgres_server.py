@@ -304,13 +304,14 @@ class Server:
         self.paused = []
 
     def down(self, how):
-        """The killed processes are waited for: a server refuses data that an old one still uses."""
+        """Killed, the first goes last, so that the others do not notice and say goodbye; and all are
+        waited for, since a server refuses data that an old one still uses."""
         if self.process is None:
             return
         self.resume()
         if how == "kill":
             pids = self.processes()
-            for pid in pids:
+            for pid in reversed(pids):
                 send(pid, signal.SIGKILL)
             self.process.wait()
             for pid in pids[1:]:
