@@ -1,0 +1,220 @@
+/*
+ * A kill against a heartbeat of the same member, at the same moment, again and again. How long the
+ * one waits for the other is random, around a lead that is moved after each round towards whoever
+ * lost it: so that each is first in about half of the rounds, however fast the machine is. Who was
+ * first is told by the heartbeat's own answer: it has the revision of the new request, or not yet.
+ *
+ * SOAK_ROUNDS says how many rounds (1,000 without it), SOAK_SEED repeats the waits of another run.
+ */
+#include "base/env.h"
+#include "contract/cases.h"
+#include "lib/postgres_server.h"
+#include "store/postgres/postgres.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    ROUNDS = 1000,
+    SPREAD_US = 300,
+    STEP_US = 20,
+    LEAD_MAX_US = 5000,
+    BETWEEN_US = 20,
+    SPIN_US = 80
+};
+
+static struct postgres_server *server;
+
+/* What both threads share; the barriers say whose turn it is. */
+struct race {
+    char url[POSTGRES_URL_SIZE];
+    comrade_store *store;
+    pthread_barrier_t begin, end;
+    int64_t start_us; /* of the round */
+    int64_t beat_us;  /* how much later the heartbeat goes */
+    int64_t kill_us;  /* the same of the kill */
+    bool is_over;
+    comrade_status beat_status;
+    comrade_beat_result beaten;
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* The end is no sleep: that would end when the kernel likes. */
+static void wait_for(int64_t moment_us)
+{
+    int64_t long_us = moment_us - SPIN_US - now_us();
+    if (long_us > 0) {
+        nanosleep(&(struct timespec){.tv_nsec = long_us * 1000}, NULL);
+    }
+    while (now_us() < moment_us) {
+    }
+}
+
+static comrade_status beat_now(comrade_store *store, comrade_beat_result *result)
+{
+    const comrade_beat beat = {"a", 100};
+    comrade_beat_summary summary;
+    comrade_call call = contract_call();
+    return postgres_driver.heartbeat(store, &call, &beat, 1, result, &summary, NULL);
+}
+
+static void *beat_in_each_round(void *user)
+{
+    struct race *race = user;
+    comrade_store *store = NULL;
+    comrade_status opened = contract_open(&postgres_driver, race->url, "", &store, NULL);
+    for (pthread_barrier_wait(&race->begin); !race->is_over; pthread_barrier_wait(&race->begin)) {
+        race->beat_status = opened;
+        if (opened == COMRADE_OK) {
+            wait_for(race->start_us + race->beat_us);
+            race->beat_status = beat_now(store, &race->beaten);
+        }
+        pthread_barrier_wait(&race->end);
+    }
+    postgres_driver.close(store);
+    return NULL;
+}
+
+/* --- One round ---------------------------------------------------------------------------------
+ */
+
+static comrade_write_result kill_now(comrade_store *store, const char *request_id)
+{
+    const comrade_request request = {.kind = COMRADE_REQUEST_KILL,
+                                     .incarnation = 100,
+                                     .request_id = request_id,
+                                     .user = "",
+                                     .host = "",
+                                     .database_user = "",
+                                     .reason = ""};
+    comrade_change change = anything(COMRADE_PUT_REQUEST, "a");
+    change.request = &request;
+    return write_changes(&postgres_driver, store, "app", COMRADE_ANYTHING, request_id, &change, 1);
+}
+
+/* The request's revision, as the next heartbeat tells it and as the record has it. */
+static int64_t revision_after(comrade_store *store, const char *request_id)
+{
+    static const char *const ids[] = {"a"};
+    const comrade_snapshot_query query = {
+        .scope = COMRADE_SCOPE_IDS, .ids = ids, .n_ids = 1, .limit = 1};
+    comrade_beat_result next = beat(&postgres_driver, store, "a", 100, NULL);
+    struct snapshot snapshot;
+    look(&postgres_driver, store, &query, &snapshot);
+    assert_int_equal(snapshot.n_records, 1);
+    const comrade_request *kept = &snapshot.records[0].request;
+    assert_int_equal(kept->kind, COMRADE_REQUEST_KILL);
+    assert_string_equal(kept->request_id, request_id);
+    assert_int_equal(kept->revision, next.request_revision);
+    snapshot_finish(&snapshot);
+    return next.request_revision;
+}
+
+/* Was the kill first? */
+static bool run_round(struct race *race, const char *request_id, int64_t *revision)
+{
+    int64_t earliest_us = race->kill_us < race->beat_us ? race->kill_us : race->beat_us;
+    race->start_us = now_us() + BETWEEN_US - earliest_us;
+    pthread_barrier_wait(&race->begin);
+    wait_for(race->start_us + race->kill_us);
+    comrade_write_result killed = kill_now(race->store, request_id);
+    pthread_barrier_wait(&race->end);
+    assert_int_equal(killed.status, COMRADE_OK);
+    assert_int_equal(race->beat_status, COMRADE_OK);
+    assert_int_equal(race->beaten.status, COMRADE_OK);
+    int64_t before = *revision;
+    *revision = revision_after(race->store, request_id);
+    assert_true(*revision > before);
+    bool is_kill_first = race->beaten.request_revision == *revision;
+    assert_true(is_kill_first || race->beaten.request_revision == before);
+    return is_kill_first;
+}
+
+/* --- All of them -------------------------------------------------------------------------------
+ */
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+/* SplitMix64. */
+static int64_t random_below(uint64_t *seed, int64_t limit)
+{
+    uint64_t mixed = *seed += 0x9e3779b97f4a7c15;
+    mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111eb;
+    return (int64_t)((mixed ^ mixed >> 31) % (uint64_t)limit);
+}
+
+static int64_t between(int64_t number, int64_t low, int64_t high)
+{
+    return number < low ? low : number > high ? high : number;
+}
+
+static void a_kill_and_a_heartbeat_at_once_are_both_kept(void **state)
+{
+    struct race race = {0};
+    (void)state;
+    postgres_server_fresh_database(server, race.url);
+    race.store = contract_must_open(&postgres_driver, race.url, "");
+    contract_put(&postgres_driver, race.store, "app", "a", 100, 1);
+    pthread_t thread;
+    pthread_barrier_init(&race.begin, NULL, 2);
+    pthread_barrier_init(&race.end, NULL, 2);
+    assert_int_equal(pthread_create(&thread, NULL, beat_in_each_round, &race), 0);
+
+    uint64_t rounds = number_from("SOAK_ROUNDS", ROUNDS);
+    uint64_t seed = number_from("SOAK_SEED", env_random(&env_system) % 1000000000);
+    printf("# seed %llu\n", (unsigned long long)seed);
+    fflush(stdout);
+    int64_t began_us = now_us(), lead_us = 0, revision = 0;
+    uint64_t n_kill_first = 0;
+    for (uint64_t i = 0; i < rounds; i++) {
+        char request_id[COMRADE_REQUEST_ID_BYTES + 1];
+        snprintf(request_id, sizeof request_id, "round-%llu", (unsigned long long)i);
+        race.kill_us = 0;
+        race.beat_us = lead_us + random_below(&seed, 2 * SPREAD_US) - SPREAD_US;
+        bool is_kill_first = run_round(&race, request_id, &revision);
+        n_kill_first += is_kill_first;
+        lead_us =
+            between(lead_us + (is_kill_first ? -STEP_US : STEP_US), -LEAD_MAX_US, LEAD_MAX_US);
+    }
+    race.is_over = true;
+    pthread_barrier_wait(&race.begin);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&race.begin);
+    pthread_barrier_destroy(&race.end);
+    postgres_driver.close(race.store);
+    printf("# %llu rounds in %.1f s: the kill was first in %llu, the heartbeat in %llu; no request "
+           "was erased; the kill's lead at the end: %lld us\n",
+           (unsigned long long)rounds, (double)(now_us() - began_us) / 1e6,
+           (unsigned long long)n_kill_first, (unsigned long long)(rounds - n_kill_first),
+           (long long)lead_us);
+    assert_true(n_kill_first >= rounds / 10);
+    assert_true(rounds - n_kill_first >= rounds / 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_kill_and_a_heartbeat_at_once_are_both_kept),
+    };
+    server = postgres_server_start(NULL);
+    if (server == NULL) {
+        return postgres_server_skip_tests(tests, sizeof tests / sizeof tests[0]);
+    }
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    postgres_server_stop(server);
+    return failed;
+}
