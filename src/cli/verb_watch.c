@@ -1,26 +1,17 @@
 /*
- * comrade watch: a line whenever a member comes, changes or leaves. The library tells the whole set
- * each time; what is new in it is found by comparing it with the set before.
+ * comrade watch: what is told whenever a member comes, changes or leaves. How it is told is for
+ * watch_events and watch_lines; here are the options, the store, and the loop.
  */
 #include "base/env.h"
-#include "base/text.h"
 #include "cli/ask.h"
-#include "cli/duration_text.h"
-#include "cli/member_json.h"
 #include "cli/member_query.h"
-#include "cli/member_table.h"
 #include "cli/output.h"
+#include "cli/stop_wait.h"
 #include "cli/verbs.h"
+#include "cli/watch_events.h"
+#include "cli/watch_lines.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
-enum { LINE_LIMIT = 256 * 1024 };
+#include <stdio.h>
 
 static const struct option_row watch_rows[] = {
     {.name = "json",
@@ -32,222 +23,122 @@ static const struct option_row watch_rows[] = {
 };
 static const struct option_group watch_options = {"Output", watch_rows};
 
-/* A member of a set, as what can be told of it. */
-struct kept {
-    char *role;
-    char *id;
-    char *seen; /* what makes a change: for people, what they are shown; else all but `updated` */
-    char *json; /* without the braces; NULL for people */
-};
-
 struct watcher {
-    bool has_json;
-    bool is_lost; /* the store is unreachable, and that was said */
-    bool is_failed;
-    struct kept *kept; /* the set that was told last, sorted by role and id */
-    size_t n_kept;
+    struct cli *cli;
+    struct watch_events events;
+    struct watch_lines lines;
+    bool has_lines; /* --line was given; else events are told */
+    bool is_lost;   /* the store is unreachable, and that was said */
+    comrade_status status;
+    comrade_error error;
 };
 
-static void free_set(struct kept *set, size_t n)
+static void tell_lost(struct watcher *watcher, const comrade_error *error)
 {
-    for (size_t i = 0; set != NULL && i < n; i++) {
-        free(set[i].role);
-        free(set[i].id);
-        free(set[i].seen);
-        free(set[i].json);
+    bool has_file = watcher->lines.file.path != NULL;
+    watcher->is_lost = true;
+    if (watcher->has_lines) {
+        watch_lines_lost(&watcher->lines, env_monotonic_ms(&env_system));
     }
-    free(set);
-}
-
-static char *seen_text(const comrade_member_data *member)
-{
-    char address[MEMBER_ADDRESS_SIZE];
-    struct buffer text;
-    buffer_init(&text, LINE_LIMIT);
-    member_address(member, address);
-    buffer_append_format(&text, "%s, %s%s%s", member_state_text(member),
-                         strcmp(member_health_text(member), "ok") == 0 ? "healthy" : "unhealthy",
-                         member->is_available ? ", available" : "",
-                         member->request == COMRADE_REQUEST_NONE ? "" : ", asked to leave");
-    buffer_append_format(&text, "%s%s", address[0] == '\0' ? "" : ", ", address);
-    char *taken = buffer_take(&text);
-    buffer_finish(&text);
-    return taken;
-}
-
-static char *json_text(const comrade_member_data *member)
-{
-    struct buffer text;
-    buffer_init(&text, LINE_LIMIT);
-    member_json_append_fields(&text, member);
-    char *taken = buffer_take(&text);
-    buffer_finish(&text);
-    return taken;
-}
-
-static void print_change(struct watcher *watcher, const char *change, const struct kept *kept)
-{
-    if (watcher->has_json) {
-        printf("{\"change\":\"%s\",%s}\n", change, kept->json);
-    } else {
-        char time_text[MOMENT_TEXT_SIZE];
-        moment_text_short(env_wall_ms(&env_system), time_text);
-        printf("%s  %-7s  ", time_text, change);
-        output_text(stdout, kept->id);
-        fputs("  ", stdout);
-        output_text(stdout, kept->seen);
-        fputc('\n', stdout);
-    }
-}
-
-/* A heartbeat is no change: each one moves `updated`, and the set is told whole. */
-static char *still_text(const comrade_member_data *member)
-{
-    comrade_member_data still = *member;
-    still.updated_ms = 0;
-    return json_text(&still);
-}
-
-static bool fill_kept(const struct watcher *watcher, const comrade_member_data *member,
-                      struct kept *kept)
-{
-    kept->role = strdup(member->role);
-    kept->id = strdup(member->id);
-    kept->seen = watcher->has_json ? still_text(member) : seen_text(member);
-    kept->json = watcher->has_json ? json_text(member) : NULL;
-    return kept->role != NULL && kept->id != NULL && kept->seen != NULL &&
-           (kept->json != NULL || !watcher->has_json);
-}
-
-/* NULL when out of memory. */
-static struct kept *new_set(const struct watcher *watcher, const comrade_members *members, size_t n)
-{
-    struct kept *set = calloc(n + 1, sizeof *set);
-    for (size_t i = 0; set != NULL && i < n; i++) {
-        if (!fill_kept(watcher, comrade_members_at(members, i), &set[i])) {
-            free_set(set, n);
-            return NULL;
-        }
-    }
-    return set;
-}
-
-static int compare(const struct kept *a, const struct kept *b)
-{
-    int order = strcmp(a->role, b->role);
-    return order != 0 ? order : strcmp(a->id, b->id);
-}
-
-/* Walks the old and the new set side by side: both are sorted. */
-static void tell_changes(struct watcher *watcher, const struct kept *fresh, size_t n_fresh)
-{
-    size_t i = 0;
-    size_t j = 0;
-    while (i < watcher->n_kept || j < n_fresh) {
-        int order = i == watcher->n_kept ? 1
-                    : j == n_fresh       ? -1
-                                         : compare(&watcher->kept[i], &fresh[j]);
-        if (order < 0) {
-            print_change(watcher, "left", &watcher->kept[i]);
-        } else if (order > 0) {
-            print_change(watcher, "came", &fresh[j]);
-        } else if (strcmp(watcher->kept[i].seen, fresh[j].seen) != 0) {
-            print_change(watcher, "changed", &fresh[j]);
-        }
-        i += order <= 0 ? 1 : 0;
-        j += order >= 0 ? 1 : 0;
-    }
+    fprintf(stderr, "%s; %s stays %s until it is back\n", error->message,
+            has_file ? watcher->lines.file.path : "the last list", has_file ? "as it is" : "true");
 }
 
 static void on_change(void *user, const comrade_members *members, const comrade_error *error)
 {
     struct watcher *watcher = user;
     if (members == NULL) {
-        watcher->is_lost = true;
-        fprintf(stderr, "%s; the last list stays true until it is back\n", error->message);
+        tell_lost(watcher, error);
         return;
     }
     if (watcher->is_lost) {
         watcher->is_lost = false;
         fputs("the store is back\n", stderr);
     }
-    size_t n = comrade_members_count(members);
-    struct kept *fresh = new_set(watcher, members, n);
-    if (fresh == NULL) {
-        watcher->is_failed = true;
-        return;
-    }
-    tell_changes(watcher, fresh, n);
-    free_set(watcher->kept, watcher->n_kept);
-    watcher->kept = fresh;
-    watcher->n_kept = n;
-    watcher->is_failed |= fflush(stdout) != 0;
+    watcher->status = watcher->has_lines
+                          ? watch_lines_tell(&watcher->lines, members,
+                                             env_monotonic_ms(&env_system), &watcher->error)
+                          : watch_events_tell(&watcher->events, members, &watcher->error);
 }
 
-/*
- * Readable when a signal came, or when the reader of stdout has gone: nothing may change for hours,
- * and `comrade watch | head` should not last that long. -1: errno says why.
- */
-static int open_ends(int signal_fd)
+static int64_t due_ms(const struct watcher *watcher)
 {
-    int ends_fd = signal_fd < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event signals = {.events = EPOLLIN};
-    struct epoll_event reader = {.events = EPOLLERR};
-    if (ends_fd >= 0 && epoll_ctl(ends_fd, EPOLL_CTL_ADD, signal_fd, &signals) != 0) {
-        close(ends_fd);
-        return -1;
-    }
-    if (ends_fd >= 0) {
-        epoll_ctl(ends_fd, EPOLL_CTL_ADD, STDOUT_FILENO, &reader); /* EPERM: a file has no reader */
-    }
-    return ends_fd;
+    return watcher->has_lines ? watch_lines_due_ms(&watcher->lines) : INT64_MAX;
 }
 
-static bool has_ended(int ends_fd)
+static void step(struct watcher *watcher)
 {
-    struct epoll_event event;
-    return epoll_wait(ends_fd, &event, 1, 0) > 0;
+    if (watcher->has_lines && watcher->status == COMRADE_OK) {
+        watcher->status =
+            watch_lines_step(&watcher->lines, env_monotonic_ms(&env_system), &watcher->error);
+    }
 }
 
 /* Until a signal says to stop, or nobody reads any more. */
-static int follow(struct cli *cli, const comrade_query *query, bool has_json)
+static int follow(struct watcher *watcher, const comrade_query *query)
 {
-    sigset_t stop_signals;
-    sigset_t before;
-    struct watcher watcher = {.has_json = has_json};
+    struct cli *cli = watcher->cli;
+    struct stop_wait wait;
     comrade_watch *watch = NULL;
     comrade_error error;
-    sigemptyset(&stop_signals);
-    sigaddset(&stop_signals, SIGINT);
-    sigaddset(&stop_signals, SIGTERM);
-    sigprocmask(SIG_BLOCK, &stop_signals, &before);
-    int signal_fd = signalfd(-1, &stop_signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    int ends_fd = open_ends(signal_fd);
+    if (stop_wait_open(&wait, watcher->lines.file.path == NULL, &error) != COMRADE_OK) {
+        return cli_error(cli, &error);
+    }
     int code = EXIT_CODE_DONE;
-    if (ends_fd < 0) {
-        code = cli_fail(cli, EXIT_CODE_FAILED, "cannot wait for signals: %s", strerror(errno));
-    } else if (comrade_watch_start(cli->client, query, on_change, &watcher, &watch, &error) !=
-               COMRADE_OK) {
+    if (comrade_watch_start(cli->client, query, on_change, watcher, &watch, &error) != COMRADE_OK) {
         code = cli_error(cli, &error);
     }
-    while (code == EXIT_CODE_DONE && !watcher.is_failed && !has_ended(ends_fd)) {
-        cluster_wait(cli->cluster, ends_fd, INT64_MAX);
-    }
-    if (watcher.is_failed) {
-        code = output_end(cli);
+    while (code == EXIT_CODE_DONE && !stop_wait_has_ended(&wait)) {
+        cluster_wait(cli->cluster, wait.fd, due_ms(watcher));
+        step(watcher);
+        code = watcher->status == COMRADE_OK ? output_end(cli) : cli_error(cli, &watcher->error);
     }
     comrade_watch_stop(watch);
-    if (ends_fd >= 0) {
-        close(ends_fd);
-    }
-    if (signal_fd >= 0) {
-        struct signalfd_siginfo taken; /* else it would end the program, or the shell, below */
-        while (read(signal_fd, &taken, sizeof taken) > 0) {
+    stop_wait_close(&wait);
+    return code;
+}
+
+/* Options that say nothing without another. */
+static int check_combination(const struct cli *cli, const struct options *options)
+{
+    static const char *const of_line[] = {"output", "empty"};
+    bool has_line = options_is_given(options, "line");
+    for (size_t i = 0; !has_line && i < sizeof of_line / sizeof *of_line; i++) {
+        if (options_is_given(options, of_line[i])) {
+            return cli_fail(cli, EXIT_CODE_USAGE,
+                            "--%s needs --line, which says what to write, as in --line 'server "
+                            "{ip}:{port};'",
+                            of_line[i]);
         }
-        close(signal_fd);
     }
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    free_set(watcher.kept, watcher.n_kept);
+    if (has_line && options_flag(options, "json")) {
+        return cli_fail(cli, EXIT_CODE_USAGE,
+                        "--json tells of changes and --line of all that are there: give one of "
+                        "them");
+    }
+    return EXIT_CODE_DONE;
+}
+
+static int watch_members(struct cli *cli, const struct options *options, comrade_query *query)
+{
+    struct watcher watcher = {
+        .cli = cli,
+        .events.has_json = options_flag(options, "json"),
+        .has_lines = options_is_given(options, "line"),
+    };
+    int code = check_combination(cli, options);
+    if (code == EXIT_CODE_DONE && watcher.has_lines) {
+        code = watch_lines_init(&watcher.lines, cli, options, query);
+    }
+    if (code != EXIT_CODE_DONE) {
+        return code;
+    }
+    code = cli_open(cli, options);
+    if (code == EXIT_CODE_DONE) {
+        code = follow(&watcher, query);
+    }
+    watch_events_finish(&watcher.events);
+    watch_lines_finish(&watcher.lines);
     return code;
 }
 
@@ -255,14 +146,10 @@ static int run(struct cli *cli, const struct options *options)
 {
     struct member_query query;
     int code = member_query_init(&query, cli, options);
-    if (code != EXIT_CODE_DONE) {
-        return code;
-    }
-    code = cli_open(cli, options);
     if (code == EXIT_CODE_DONE) {
-        code = follow(cli, &query.query, options_flag(options, "json"));
+        code = watch_members(cli, options, &query.query);
+        member_query_finish(&query);
     }
-    member_query_finish(&query);
     return code;
 }
 
@@ -271,10 +158,12 @@ static const char *const examples[] = {
     "a line whenever a member comes, changes or leaves",
     "comrade watch --role app --alive --healthy --json",
     "for a program that keeps a list of addresses",
+    "comrade watch --role app --line 'server {ip}:{port};' --output /etc/nginx/app.servers",
+    "the servers of an nginx upstream, kept up to date",
     NULL,
 };
-static const struct option_group *const groups[] = {&watch_options, &filter_options, &store_options,
-                                                    NULL};
+static const struct option_group *const groups[] = {&watch_options, &line_options, &filter_options,
+                                                    &store_options, NULL};
 
 const struct verb verb_watch = {
     .name = "watch",
@@ -283,7 +172,14 @@ const struct verb verb_watch = {
         "Prints those that match, then a line for each change, as soon as the store pushes it.\n"
         "With filters such as --alive a member \"left\" when it no longer matches. While the "
         "store\n"
-        "is unreachable the last list stays true; that is said on stderr. Ends on ^C.",
+        "is unreachable the last list stays true; that is said on stderr. Ends on ^C.\n"
+        "\n"
+        "With --line it tells instead, whenever that changes, all members in rotation: those that\n"
+        "are alive and healthy, and match. With --output they are in a file, which others read\n"
+        "at any time: it is replaced whole, only when its text changes, and stays as it is while\n"
+        "the store is unreachable or nobody is in rotation. A member is left out, with a word on\n"
+        "stderr, if it has no such value, or one with other characters than letters, digits and\n"
+        ". _ : - @ / + [ ] % , = which could mean something to whoever reads the file.",
     .examples = examples,
     .groups = groups,
     .run = run,
