@@ -15,7 +15,7 @@
 
 enum { PATH_SIZE = 128 };
 
-static char folder[] = "/tmp/comrade-output-XXXXXX";
+static char folder[32];
 
 static void in_folder(char path[PATH_SIZE], const char *name)
 {
@@ -25,7 +25,7 @@ static void in_folder(char path[PATH_SIZE], const char *name)
 static int make_folder(void **state)
 {
     (void)state;
-    memcpy(strrchr(folder, '-') + 1, "XXXXXX", 6);
+    snprintf(folder, sizeof folder, "/tmp/comrade-output-XXXXXX");
     return mkdtemp(folder) == NULL ? -1 : 0;
 }
 
