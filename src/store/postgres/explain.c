@@ -39,6 +39,8 @@ static const struct meaning meanings[] = {
     {"57P", COMRADE_UNAVAILABLE, "the server is being shut down or restarted"},
     {"40", COMRADE_UNAVAILABLE, "it collided with another transaction, and nothing was done"},
     {"54", COMRADE_TOO_LARGE, "the server cannot hold it"},
+    {"23505", COMRADE_UNAVAILABLE, "it collided with another transaction, and nothing was done"},
+    {"23", COMRADE_INVALID, "the schema does not take this value"},
     {"22", COMRADE_INVALID, "the server does not take this value; is its encoding UTF8?"},
     {"XX", COMRADE_BROKEN, "the database may be damaged; see the server's log"},
 };
@@ -100,6 +102,42 @@ comrade_status postgres_explain(const comrade_store *store, const char *what, co
         meaning->advice == NULL ? "" : "; ", meaning->advice == NULL ? "" : meaning->advice);
     buffer_finish(&line);
     return status;
+}
+
+static bool has_kind(const comrade_write *write, comrade_change_kind kind)
+{
+    for (size_t i = 0; i < write->n_changes; i++) {
+        if (write->changes[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+comrade_status postgres_explain_denied(const comrade_store *store, const comrade_write *write,
+                                       comrade_error *error)
+{
+    const char *why = "this is for users with comrade_admin";
+    const char *group = "comrade_admin";
+    if (has_kind(write, COMRADE_DELETE)) {
+        why = "the member is another login's; it is removed by the login that registered "
+              "it, or by one with comrade_admin";
+    } else if (has_kind(write, COMRADE_PUT_OWN)) {
+        why = "a login needs comrade_member to register members, and an id that is not another "
+              "login's";
+        group = "comrade_member";
+    }
+    const char *user = store->connection == NULL ? "" : PQuser(store->connection);
+    char *quoted =
+        user[0] == '\0' || strspn(user, "abcdefghijklmnopqrstuvwxyz_0123456789") == strlen(user)
+            ? NULL
+            : PQescapeIdentifier(store->connection, user, strlen(user));
+    comrade_error_set(error, COMRADE_DENIED,
+                      "%s: write: permission denied: %s; the database's owner grants it: GRANT %s "
+                      "TO %s",
+                      store->shown_url, why, group, quoted == NULL ? user : quoted);
+    PQfreemem(quoted);
+    return COMRADE_DENIED;
 }
 
 comrade_status postgres_explain_over(const comrade_store *store, const comrade_call *call,

@@ -10,9 +10,10 @@
 enum { PARAMETER_LIMIT = 16 * 1024 * 1024, TRIES_MAX = 3 };
 
 /*
- * A row a beat: its number, the stored incarnation (null: no record), and the heads. Those whose
- * update found nothing are looked up only if there are any; they are told as the statement's
- * snapshot shows them, so a record that was changed at this very moment is told as it was before.
+ * A row a beat that was written: its number, and the heads. Those whose update found nothing are
+ * looked up, if there are any, for a later incarnation; they have no heads. One of the beat's own
+ * incarnation, which was not written nevertheless, is gone for this login: it is another's, or was
+ * changed at this very moment.
  */
 static const char beat_sql[] =
     "WITH here AS MATERIALIZED (SELECT c.id, c.specs_revision, " POSTGRES_BEGAN_MS " AS now_ms,"
@@ -21,39 +22,37 @@ static const char beat_sql[] =
     " beat AS (UPDATE comrade.heartbeat h SET updated = here.now_ms"
     "  FROM here, unnest($3::text[], $4::bigint[]) WITH ORDINALITY AS b(id, incarnation, n)"
     "  WHERE h.cluster = here.id AND h.id = b.id AND h.incarnation = b.incarnation"
-    "  RETURNING b.n, h.incarnation, h.own_sequence, h.request_revision)"
-    " SELECT n, incarnation, own_sequence, request_revision FROM beat"
+    "  RETURNING b.n, h.own_sequence, h.request_revision)"
+    " SELECT n, own_sequence, request_revision FROM beat"
     " UNION ALL"
-    " SELECT b.n, h.incarnation, h.own_sequence, h.request_revision"
+    " SELECT b.n, NULL, NULL"
     "  FROM unnest($3::text[], $4::bigint[]) WITH ORDINALITY AS b(id, incarnation, n)"
-    "  LEFT JOIN comrade.heartbeat h"
+    "  JOIN comrade.heartbeat h"
     "    ON h.cluster = (SELECT here.id FROM here) AND h.id = b.id"
     "  WHERE (SELECT count(*) FROM beat) < cardinality($3::text[])"
-    "    AND b.n NOT IN (SELECT beat.n FROM beat)";
+    "    AND b.n NOT IN (SELECT beat.n FROM beat) AND h.incarnation > b.incarnation";
 
 /* What the batch as a whole is told; in the same transaction, and so with the same time. */
 static const char summary_sql[] =
     "SELECT coalesce((SELECT c.specs_revision FROM comrade.cluster c"
     "  WHERE c.namespace = $1 AND c.kind = $2), 1), " POSTGRES_BEGAN_MS;
 
-static void read_beat(const PGresult *rows, int row, const comrade_beat *beats, size_t n_beats,
-                      comrade_beat_result *results)
+static void read_beat(const PGresult *rows, int row, size_t n_beats, comrade_beat_result *results)
 {
     size_t n = (size_t)result_number(rows, row, 0) - 1;
-    if (n >= n_beats || PQgetisnull(rows, row, 1) != 0) {
+    if (n >= n_beats) {
         return;
     }
-    int64_t incarnation = result_number(rows, row, 1);
-    if (incarnation > beats[n].incarnation) {
+    if (PQgetisnull(rows, row, 1) != 0) {
         results[n].status = COMRADE_FENCED;
-    } else if (incarnation == beats[n].incarnation) {
+    } else {
         results[n] = (comrade_beat_result){.status = COMRADE_OK,
-                                           .own_sequence = result_number(rows, row, 2),
-                                           .request_revision = result_number(rows, row, 3)};
+                                           .own_sequence = result_number(rows, row, 1),
+                                           .request_revision = result_number(rows, row, 2)};
     }
 }
 
-static void read_answers(const struct answers *answers, const comrade_beat *beats, size_t n_beats,
+static void read_answers(const struct answers *answers, size_t n_beats,
                          comrade_beat_result *results, comrade_beat_summary *summary)
 {
     const PGresult *rows = answers->results[0];
@@ -62,7 +61,7 @@ static void read_answers(const struct answers *answers, const comrade_beat *beat
         results[i] = (comrade_beat_result){.status = COMRADE_GONE};
     }
     for (int row = 0; row < PQntuples(rows); row++) {
-        read_beat(rows, row, beats, n_beats, results);
+        read_beat(rows, row, n_beats, results);
     }
     *summary = (comrade_beat_summary){
         .specs_revision = result_number(whole, 0, 0),
@@ -103,7 +102,7 @@ comrade_status postgres_heartbeat(comrade_store *store, const comrade_call *call
             status = postgres_exchange(store, call, "heartbeat", statements, 2, &answers, error);
         }
         if (status == COMRADE_OK) {
-            read_answers(&answers, beats, n_beats, results, summary);
+            read_answers(&answers, n_beats, results, summary);
         }
         bool is_schema = sql_state_is_schema(answers.sql_state);
         store->is_schema_known = store->is_schema_known && !is_schema;

@@ -114,6 +114,9 @@ bool sql_state_is_of_one(const char *sql_state);
 /* Says what a server's error means. `said` is libpq's, and may have several lines. */
 comrade_status postgres_explain(const comrade_store *store, const char *what, const char *sql_state,
                                 const char *said, comrade_error *error);
+/* Says which group the write takes. */
+comrade_status postgres_explain_denied(const comrade_store *store, const comrade_write *write,
+                                       comrade_error *error);
 /* Says why there is no connection. */
 comrade_status postgres_explain_connect(const comrade_store *store, const PGconn *connection,
                                         comrade_error *error);

@@ -3,6 +3,10 @@
  * go on working beside it; one that they could not bear raises `postgres_oldest_reader`.
  * To add one: a text at the end of `postgres_migrations`, and POSTGRES_SCHEMA_VERSION one higher.
  * Each text is run inside a DO block, whose quotes it must not use: no "$migration$".
+ *
+ * Logins may write by hand what their rights allow. So the tables hold nothing that would fail
+ * everybody's reading: the limits are those of comrade.h or wider, and what is cast is known to be
+ * castable.
  */
 #include "store/postgres/internal.h"
 
@@ -10,27 +14,27 @@ const char *const postgres_migrations[] = {
     /* 1 */
     "CREATE TABLE comrade.cluster (\n"
     "  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n"
-    "  namespace text COLLATE \"C\" NOT NULL,\n"
-    "  kind text COLLATE \"C\" NOT NULL,\n"
+    "  namespace text COLLATE \"C\" NOT NULL CHECK (octet_length(namespace) <= 64),\n"
+    "  kind text COLLATE \"C\" NOT NULL CHECK (octet_length(kind) <= 64),\n"
     /* Differs whenever a spec has changed, and cannot be the one of before a wipe. */
     "  specs_revision bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000),\n"
     "  UNIQUE (namespace, kind));\n"
     "CREATE TABLE comrade.role (\n"
     "  cluster integer NOT NULL,\n"
-    "  role text COLLATE \"C\" NOT NULL,\n"
+    "  role text COLLATE \"C\" NOT NULL CHECK (octet_length(role) BETWEEN 1 AND 64),\n"
     "  revision bigint NOT NULL DEFAULT 0,\n"
-    "  recent text NOT NULL DEFAULT '',\n"
+    "  recent text NOT NULL DEFAULT '' CHECK (octet_length(recent) <= 1024),\n"
     "  PRIMARY KEY (cluster, role)) WITH (fillfactor = 50);\n"
     "CREATE TABLE comrade.role_spec (\n"
     "  cluster integer NOT NULL,\n"
-    "  role text COLLATE \"C\" NOT NULL,\n"
+    "  role text COLLATE \"C\" NOT NULL CHECK (octet_length(role) BETWEEN 1 AND 64),\n"
     "  spec_version bigint NOT NULL,\n"
-    "  spec text NOT NULL,\n"
+    "  spec text NOT NULL CHECK (octet_length(spec) <= 262144 AND spec::json IS NOT NULL),\n"
     "  PRIMARY KEY (cluster, role));\n"
     "CREATE TABLE comrade.member (\n"
     "  cluster integer NOT NULL,\n"
-    "  id text COLLATE \"C\" NOT NULL,\n"
-    "  role text COLLATE \"C\" NOT NULL,\n"
+    "  id text COLLATE \"C\" NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 128),\n"
+    "  role text COLLATE \"C\" NOT NULL CHECK (octet_length(role) BETWEEN 1 AND 64),\n"
     "  owner regrole NOT NULL DEFAULT quote_ident(current_user)::regrole,\n"
     "  incarnation bigint NOT NULL,\n"
     "  sequence bigint NOT NULL,\n"
@@ -53,6 +57,12 @@ const char *const postgres_migrations[] = {
     "  request_host text NOT NULL DEFAULT '',\n"
     "  request_database_user text NOT NULL DEFAULT '',\n"
     "  request_reason text NOT NULL DEFAULT '',\n"
+    "  CHECK (created BETWEEN 0 AND 253402300799999),\n" /* the year 9999 */
+    "  CHECK (octet_length(state || host || version) <= 1024),\n"
+    "  CHECK (octet_length(metadata) <= 65536 AND json_typeof(metadata::json) = 'object'),\n"
+    "  CHECK (octet_length(details) <= 65536),\n"
+    "  CHECK (octet_length(request_id || request_user || request_host ||\n"
+    "    request_database_user || request_reason) <= 4096),\n"
     "  PRIMARY KEY (cluster, id)) WITH (fillfactor = 70);\n"
     "CREATE INDEX member_by_role ON comrade.member (cluster, role, id);\n"
     /* Narrow and apart: it is all that a heartbeat writes. Half of each page is left for the next
@@ -64,9 +74,9 @@ const char *const postgres_migrations[] = {
     "  incarnation bigint NOT NULL,\n"
     "  own_sequence bigint NOT NULL,\n"
     "  request_revision bigint NOT NULL DEFAULT 0,\n"
-    "  id text COLLATE \"C\" NOT NULL,\n"
+    "  id text COLLATE \"C\" NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 128),\n"
     "  PRIMARY KEY (cluster, id)) WITH (fillfactor = 45);\n"
-    /* For psql, Python, Go: what `comrade list` lists. */
+    /* For psql, Python, Go: what `comrade list --healthy` lists. */
     "CREATE VIEW comrade.live_members AS\n"
     "  SELECT c.namespace, c.kind, m.role, m.id, m.host, m.pid, m.version, m.state,\n"
     "    m.metadata::json AS metadata,\n"
@@ -77,7 +87,7 @@ const char *const postgres_migrations[] = {
     "  JOIN comrade.cluster c ON c.id = m.cluster\n"
     "  WHERE m.is_alive AND m.zombified_incarnation <> m.incarnation\n"
     "    AND m.state IN ('up', 'draining', 'stopping')\n"
-    "    AND " POSTGRES_NOW_MS " - h.updated BETWEEN 0 AND 59999;\n",
+    "    AND h.updated BETWEEN " POSTGRES_NOW_MS " - 59999 AND " POSTGRES_NOW_MS ";\n",
 };
 const int postgres_n_migrations = sizeof postgres_migrations / sizeof postgres_migrations[0];
 const int postgres_oldest_reader = 1;
@@ -87,16 +97,23 @@ _Static_assert(sizeof postgres_migrations / sizeof postgres_migrations[0] ==
                "a migration a version");
 
 /*
- * Three groups, to be granted to logins. What a member writes of itself, its login must have
- * written first: so a service cannot touch another's record unless they share a login.
+ * Three groups, to be granted to logins. They are the server's: where another database has made
+ * them already, nothing is done that would need the right to. What a member writes of itself, its
+ * login must have written first: so a service cannot touch another's record unless they share a
+ * login.
  */
 const char postgres_rights[] =
     "DO $rights$ BEGIN\n"
     "  IF to_regrole('comrade_reader') IS NULL THEN CREATE ROLE comrade_reader NOLOGIN; END IF;\n"
     "  IF to_regrole('comrade_member') IS NULL THEN CREATE ROLE comrade_member NOLOGIN; END IF;\n"
     "  IF to_regrole('comrade_admin') IS NULL THEN CREATE ROLE comrade_admin NOLOGIN; END IF;\n"
+    "  IF NOT pg_has_role('comrade_member', 'comrade_reader', 'MEMBER') THEN\n"
+    "    GRANT comrade_reader TO comrade_member;\n"
+    "  END IF;\n"
+    "  IF NOT pg_has_role('comrade_admin', 'comrade_reader', 'MEMBER') THEN\n"
+    "    GRANT comrade_reader TO comrade_admin;\n"
+    "  END IF;\n"
     "END $rights$;\n"
-    "GRANT comrade_reader TO comrade_member, comrade_admin;\n"
     "GRANT USAGE ON SCHEMA comrade TO comrade_reader;\n"
     "GRANT SELECT ON ALL TABLES IN SCHEMA comrade TO comrade_reader;\n"
     /* Both: a cluster, a role and its revision, which every write bumps. */
@@ -133,7 +150,8 @@ const char postgres_rights[] =
     "  USING (owner = quote_ident(current_user)::regrole) WITH CHECK (owner = "
     "quote_ident(current_user)::regrole);\n"
     "DROP POLICY IF EXISTS admins_ask ON comrade.member;\n"
-    "CREATE POLICY admins_ask ON comrade.member FOR UPDATE TO comrade_admin USING (true);\n"
+    "CREATE POLICY admins_ask ON comrade.member FOR UPDATE TO comrade_admin USING (true)\n"
+    "  WITH CHECK (request_database_user = session_user);\n"
     "DROP POLICY IF EXISTS admins_ask ON comrade.heartbeat;\n"
     "CREATE POLICY admins_ask ON comrade.heartbeat FOR UPDATE TO comrade_admin USING (true);\n"
     "DROP POLICY IF EXISTS admins_clear ON comrade.member;\n"

@@ -1,7 +1,8 @@
 /*
  * Writes. A batch takes two round trips: the first locks the roles and reads what is stored, the
  * second changes it and commits. What fails for the sake of one write (a right, a value) is tried
- * again a write at a time; what collided, or found no schema, as it is.
+ * again a write at a time; what collided, or found no schema, as it is. A write that is alone in
+ * its call is denied as a call, so that the error says what it takes.
  */
 #include "store/postgres/write.h"
 
@@ -182,7 +183,7 @@ comrade_status postgres_write(comrade_store *store, const comrade_call *call,
         bool is_of_one = sql_state_is_of_one(ending.sql_state);
         if (n > 1 && is_of_one) {
             status = write_each(store, call, writes + done, n, results + done, error);
-        } else if (is_of_one && status != COMRADE_DENIED) {
+        } else if (is_of_one) {
             results[done] = (comrade_write_result){.status = status};
             status = COMRADE_OK;
         }
@@ -191,5 +192,6 @@ comrade_status postgres_write(comrade_store *store, const comrade_call *call,
         }
         done += n;
     }
-    return status;
+    bool is_denied = status == COMRADE_OK && n_writes == 1 && results[0].status == COMRADE_DENIED;
+    return is_denied ? postgres_explain_denied(store, &writes[0], error) : status;
 }

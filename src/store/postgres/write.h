@@ -59,6 +59,9 @@ comrade_status batch_find(struct batch *batch, const comrade_call *call, comrade
 struct stored_role *batch_role(const struct batch *batch, const char *name);
 struct stored_record *batch_record(const struct batch *batch, const char *id);
 
+/* Of a record that is there: one that cannot be locked is another login's. */
+bool change_locks_heartbeat(const comrade_change *change);
+
 /* write_judge.c: sets every result, and gathers the changes of those that hold. False: out of
    memory, or a text that is not UTF-8. */
 bool batch_judge(struct batch *batch);

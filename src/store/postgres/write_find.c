@@ -70,7 +70,7 @@ static bool is_durable(const struct batch *batch)
     return false;
 }
 
-/* The roles, the ids, and those of the ids whose heartbeat must not move. */
+/* The roles, the ids, and those of the ids whose heartbeat must not move, or goes. */
 static void list_names(const struct batch *batch, struct buffer *roles, struct buffer *ids,
                        struct buffer *still)
 {
@@ -83,7 +83,7 @@ static void list_names(const struct batch *batch, struct buffer *roles, struct b
                 continue;
             }
             array_append_text(ids, change->id);
-            if (change->expect_updated_ms != COMRADE_ANYTHING) {
+            if (change_locks_heartbeat(change)) {
                 array_append_text(still, change->id);
             }
         }
@@ -135,6 +135,11 @@ static bool keep_records(struct batch *batch)
         };
     }
     return true;
+}
+
+bool change_locks_heartbeat(const comrade_change *change)
+{
+    return change->kind == COMRADE_DELETE || change->expect_updated_ms != COMRADE_ANYTHING;
 }
 
 static int compare_role(const void *name, const void *role)

@@ -48,8 +48,7 @@ static comrade_status judge_record(const struct batch *batch, const comrade_chan
         !expects(change->expect_updated_ms, stored->updated_ms)) {
         return COMRADE_CONFLICT;
     }
-    if (found != NULL && change->expect_updated_ms != COMRADE_ANYTHING &&
-        !is_locked(batch, change->id)) {
+    if (found != NULL && change_locks_heartbeat(change) && !is_locked(batch, change->id)) {
         return COMRADE_DENIED;
     }
     bool is_older =
