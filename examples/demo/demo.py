@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The main job of Comrade, for real: `./dev demo` runs this.
 
-Three Node.js servers that know nothing of Comrade run under `comrade run` on a fresh SQLite store.
+Three Node.js servers that know nothing of Comrade run under `comrade run` on a fresh SQLite store,
+or on PostgreSQL: on a server that is started for it, or on yours, in a namespace of its own.
 A load generator discovers them through the client library and sends them requests, never
 repeating one. The oldest is killed from outside: it leaves the list, drains and exits, and no
 request may fail. A further kill must be refused, because two servers are the minimum.
@@ -24,6 +25,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 SERVER = HERE.parent / "node-http" / "server.js"
+POSTGRES = HERE.parent.parent / "tests" / "lib" / "postgres_server.py"
 ROLE = "app"
 N_SERVERS = 3
 MINIMUM = 2
@@ -67,9 +69,10 @@ class Steps:
 class Load:
     """The load generator, and what it has said."""
 
-    def __init__(self, program, store):
-        self.process = subprocess.Popen([program, store, ROLE, str(REQUESTS_A_SECOND)],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    def __init__(self, program, store, environment):
+        name_space = environment.get("COMRADE_NAMESPACE", "")
+        self.process = subprocess.Popen([program, store, ROLE, str(REQUESTS_A_SECOND), name_space],
+                                        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self.counts = {}
         self.targets = []
         self.failures = []
@@ -103,16 +106,39 @@ class Load:
         return code
 
 
+class Postgres:
+    """A server for this demo, which ends when its input does."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([POSTGRES], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        answer = self.process.stdout.readline().split(maxsplit=3)
+        if not answer or answer[0] != "ready":
+            raise SystemExit(f"demo: PostgreSQL could not be started: {' '.join(answer[1:])}")
+        self.url = f"postgres://comrade@127.0.0.1:{answer[1]}/demo"
+        subprocess.run(["psql", "-qX", "-h", "127.0.0.1", "-p", answer[1], "-U", "postgres", "-c",
+                        "CREATE DATABASE demo OWNER comrade", "postgres"], check=True)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(LIMIT_S)
+
+
 class Demo:
-    def __init__(self, build, drain_delay):
+    def __init__(self, build, drain_delay, store):
         self.program = build / "comrade"
         self.load_program = build / "examples" / "demo-load"
         self.steps = Steps()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comrade-demo-"))
-        self.store = f"sqlite:{self.folder}/comrade.db"
+        self.postgres = Postgres() if store == "postgres" else None
+        self.store = (self.postgres.url if self.postgres else
+                      f"sqlite:{self.folder}/comrade.db" if store == "sqlite" else store)
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith("COMRADE_") and name != "PORT"}
-        self.environment = {**kept, "COMRADE_STORE": self.store}
+        self.environment = {"COMRADE_MODULE_PATH": str(build / "modules"), **kept,
+                            "COMRADE_STORE": self.store}
+        if store not in ("sqlite", "postgres"):
+            self.environment["COMRADE_NAMESPACE"] = f"demo-{os.getpid()}"
         if drain_delay is not None:
             self.environment["COMRADE_DRAIN_DELAY"] = drain_delay
         self.agents = []
@@ -180,7 +206,7 @@ class Demo:
 
     def start_load(self):
         self.steps.begin(f"Send {REQUESTS_A_SECOND} requests a second to whoever is listed")
-        self.load = Load(self.load_program, self.store)
+        self.load = Load(self.load_program, self.store, self.environment)
         self.wait_for("the load has found three servers",
                       lambda: len(self.load.targets) == N_SERVERS)
         self.steps.moment(f"the client library has discovered {', '.join(self.load.targets)}")
@@ -273,6 +299,8 @@ class Demo:
                 agent.kill()  # its servers die with it
                 agent.wait()
         shutil.rmtree(self.folder)
+        if self.postgres:
+            self.postgres.stop()
         left = [pid for pid in self.pids.values() if is_running(pid)]
         killed = [agent.pid for agent in self.agents if agent.returncode == -signal.SIGKILL]
         if left or killed:
@@ -346,10 +374,14 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default="build", help=argparse.SUPPRESS)
     parser.add_argument("--drain-delay", type=seconds, metavar="S",
                         help="seconds between leaving the list and being stopped (default 5)")
+    parser.add_argument("--store", default="sqlite", metavar="URL",
+                        help="sqlite (the default), postgres (a server for the demo alone), or the "
+                             "URL of a store of yours")
     arguments = parser.parse_args()
     # Whoever stops the demo gets it cleaned up, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    return Demo(arguments.build.resolve(), arguments.drain_delay).run()
+    return Demo(arguments.build.resolve(), arguments.drain_delay,
+                arguments.store).run()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
  * A steady load on the members of a role, at addresses that it hears from the cluster and nowhere
  * else. It never repeats a request, and counts every one that was not answered whole.
  *
- *   demo-load STORE-URL ROLE [REQUESTS-A-SECOND]
+ *   demo-load STORE-URL ROLE [REQUESTS-A-SECOND [NAMESPACE]]
  *
  * It shows how a program lives with Comrade in its own event loop: comrade_cluster_fd() is one more
  * descriptor in epoll; when it is readable, comrade_cluster_dispatch() calls on_change() with the
@@ -372,15 +372,17 @@ static int watch_and_run(struct load *load, const char *role)
 int main(int argc, char **argv)
 {
     struct load load = {.epoll_fd = -1, .timer_fd = -1, .signal_fd = -1, .rate = 100};
-    if (argc == 4) {
+    if (argc >= 4) {
         load.rate = strtoul(argv[3], NULL, 10);
     }
-    if (argc < 3 || argc > 4 || load.rate < 1 || load.rate > 10000) {
-        fprintf(stderr, "usage: demo-load STORE-URL ROLE [REQUESTS-A-SECOND (1 to 10000)]\n");
+    if (argc < 3 || argc > 5 || load.rate < 1 || load.rate > 10000) {
+        fprintf(stderr, "usage: demo-load STORE-URL ROLE "
+                        "[REQUESTS-A-SECOND (1 to 10000) [NAMESPACE]]\n");
         return 2;
     }
     comrade_cluster_options options = COMRADE_CLUSTER_OPTIONS_INIT;
     options.store = argv[1];
+    options.name_space = argc == 5 ? argv[4] : NULL;
     comrade_error error;
     if (comrade_cluster_open(&options, &load.cluster, &error) != COMRADE_OK) {
         fprintf(stderr, "demo-load: %s\n", error.message);

@@ -18,8 +18,9 @@ def start(*arguments):
 
 @pytest.fixture(scope="module")
 def demos():
-    """Both at once: they mostly wait."""
-    running = {"as it should be": start(), "without a drain delay": start("--drain-delay", "0")}
+    """All at once: they mostly wait."""
+    running = {"as it should be": start(), "without a drain delay": start("--drain-delay", "0"),
+               "on PostgreSQL": start("--store", "postgres")}
     done = {}
     for name, process in running.items():
         output = process.communicate(timeout=LIMIT_S)[0]
@@ -27,8 +28,9 @@ def demos():
     return done
 
 
-def test_no_request_fails_while_the_oldest_is_killed(demos):
-    code, output = demos["as it should be"]
+@pytest.mark.parametrize("name", ["as it should be", "on PostgreSQL"])
+def test_no_request_fails_while_the_oldest_is_killed(demos, name):
+    code, output = demos[name]
     assert code == 0, output
     assert "All was as promised." in output
     assert ", 0 failed" in output
