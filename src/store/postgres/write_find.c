@@ -36,12 +36,9 @@ static const char records_sql[] =
 static const char specs_sql[] =
     "SELECT s.role, s.spec_version, " POSTGRES_NOW_MS " FROM comrade.role_spec s"
     " WHERE s.cluster = " POSTGRES_CLUSTER " AND s.role = ANY ($3::text[])";
-/* What the client gives up, the server gives up too, and lets go of the locks. What only members
-   say of themselves need not outlive a crash of the server: they say it again. */
-static const char bounds_sql[] =
-    "SELECT set_config('statement_timeout', $1, true),"
-    " set_config('idle_in_transaction_session_timeout', $1, true),"
-    " CASE WHEN $2 THEN set_config('synchronous_commit', 'off', true) END";
+/* What the client gives up, the server gives up too, and lets go of the locks. */
+static const char bounds_sql[] = "SELECT set_config('statement_timeout', $1, true),"
+                                 " set_config('idle_in_transaction_session_timeout', $1, true)";
 static const char clock_sql[] = "SELECT " POSTGRES_NOW_MS;
 
 /* The places of the answers. */
@@ -57,18 +54,6 @@ enum {
     CLOCK_AT,
     N_STATEMENTS
 };
-
-static bool is_durable(const struct batch *batch)
-{
-    for (size_t i = 0; i < batch->n_writes; i++) {
-        for (size_t j = 0; j < batch->writes[i].n_changes; j++) {
-            if (batch->writes[i].changes[j].kind != COMRADE_PUT_OWN) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
 
 /* The roles, the ids, and those of the ids whose heartbeat must not move, or goes. */
 static void list_names(const struct batch *batch, struct buffer *roles, struct buffer *ids,
@@ -173,12 +158,11 @@ comrade_status batch_find(struct batch *batch, const comrade_call *call, comrade
     list_names(batch, &roles, &ids, &still);
     snprintf(left_ms, sizeof left_ms, "%lld",
              (long long)(call->deadline_ms - call->now_ms(call->clock)) + 1);
-    const char *is_lazy = is_durable(batch) ? "false" : "true";
     const char *space = store->name_space;
     const char *kind = store->kind;
     const struct statement statements[N_STATEMENTS] = {
         [BEGIN_AT] = {.sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
-        [BOUNDS_AT] = {bounds_sql, 2, {left_ms, is_lazy}},
+        [BOUNDS_AT] = {bounds_sql, 1, {left_ms}},
         [CLUSTER_AT] = {make_cluster_sql, 2, {space, kind}},
         [MAKE_AT] = {make_roles_sql, 3, {space, kind, buffer_text(&roles)}},
         [LOCK_AT] = {lock_roles_sql, 4, {space, kind, buffer_text(&roles), buffer_text(&ids)}},
