@@ -102,7 +102,10 @@ static bool set_own(struct variables *variables, const struct environment_option
            set_text(variables, "NOTIFY_SOCKET", options->notify_socket) &&
            set_text(variables, "COMRADE_STORE", passes ? options->store : NULL) &&
            set_text(variables, "COMRADE_NAMESPACE", passes ? options->name_space : NULL) &&
-           set_text(variables, "COMRADE_KIND", passes ? options->kind : NULL);
+           set_text(variables, "COMRADE_KIND", passes ? options->kind : NULL) &&
+           /* Where the store's driver is, if that is not where it is installed. */
+           set_text(variables, "COMRADE_MODULE_PATH",
+                    passes ? secure_getenv("COMRADE_MODULE_PATH") : NULL);
 }
 
 comrade_status environment_build(const struct environment_options *options,

@@ -86,7 +86,10 @@ static void the_store_is_passed_when_it_is_asked_for(void **state)
     (void)state;
     struct environment_options options = options_new();
     options.passes_store = true;
+    setenv("COMRADE_MODULE_PATH", "/opt/comrade/modules", 1);
     struct variables variables = build(&options);
+    unsetenv("COMRADE_MODULE_PATH");
+    assert_string_equal(value_of(&variables, "COMRADE_MODULE_PATH"), "/opt/comrade/modules");
     assert_string_equal(value_of(&variables, "COMRADE_STORE"), "postgres://user:secret@host/db");
     assert_string_equal(value_of(&variables, "COMRADE_NAMESPACE"), "staging");
     assert_null(value_of(&variables, "COMRADE_KIND"));
