@@ -9,11 +9,13 @@
 
 enum { SETUP_LIMIT = 256 * 1024 };
 
-/* One text, in pieces. The number of the lock is "Comrade" in ASCII. */
+/* One text, in pieces. The number of the lock is "Comrade" in ASCII. Nothing that somebody has put
+   into another schema is to be called in the owner's name, nor kept in a default or a policy. */
 static void tell_migrations(void (*on_text)(void *user, const char *text), void *user)
 {
     char number[16];
-    on_text(user, "SELECT pg_advisory_xact_lock(x'436f6d72616465'::bigint);\n"
+    on_text(user, "SET LOCAL search_path = pg_catalog, pg_temp;\n"
+                  "SELECT pg_advisory_xact_lock(x'436f6d72616465'::bigint);\n"
                   "DO $migration$ BEGIN\n"
                   "IF to_regnamespace('comrade') IS NULL THEN CREATE SCHEMA comrade; END IF;\n"
                   "IF to_regclass('comrade.meta') IS NULL THEN\n"

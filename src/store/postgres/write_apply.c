@@ -58,7 +58,8 @@ static const char specs_sql[] =
     "UPDATE comrade.role_spec s SET spec_version = p.spec_version, spec = p.spec" SPEC_ROWS
     " WHERE s.cluster = " POSTGRES_CLUSTER " AND s.role = p.role";
 static const char specs_revision_sql[] =
-    "UPDATE comrade.cluster c SET specs_revision = greatest(c.specs_revision + 1,"
+    "UPDATE comrade.cluster c SET specs_revision = greatest("
+    " CASE WHEN c.specs_revision < 4611686018427387904 THEN c.specs_revision + 1 ELSE 0 END,"
     " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
     " WHERE c.namespace = $1 AND c.kind = $2";
 static const char announce_sql[] =
