@@ -510,7 +510,8 @@ COMRADE_API comrade_status comrade_client_kill_oldest(comrade_client *client,
 /*
  * Notes the members that match now, then asks the oldest of them every interval, under the
  * minimum, until all of them have been asked or are gone. Waits while the budget refuses, and
- * while the store fails. Outcome: the members noted. A time-out of the blocking form ends it.
+ * while the store fails once they are noted. Outcome: the members noted. A time-out of the blocking
+ * form ends it.
  */
 COMRADE_API comrade_status comrade_client_rolling_kill_submit(
     comrade_client *client, const comrade_query *query, const comrade_request_options *options,

@@ -188,6 +188,7 @@ class Demo:
 
     def start_servers(self):
         self.steps.begin(f"Start {N_SERVERS} Node.js servers on a fresh store, {self.store}")
+        self.show("store", "init")
         self.show("role", "set", ROLE, "--min", str(MINIMUM))
         arguments = ["run", "--role", ROLE, "--port", "auto", "--", "node", str(SERVER)]
         self.steps.say("$ " + " ".join(["comrade", *arguments[:-1], SERVER.name])

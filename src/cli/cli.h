@@ -41,7 +41,8 @@ extern const struct verb *const cli_verbs[];
 extern const struct option_group store_options;
 
 /*
- * Opens the cluster that the options name, and a client; inside the shell only the first time.
+ * Opens the cluster that the options name, and a client; inside the shell only the first time. The
+ * store must exist, unless the verb makes stores.
  * On failure an error has been printed, and the exit code is returned; else 0.
  */
 int cli_open(struct cli *cli, const struct options *options);
@@ -49,7 +50,7 @@ int cli_open(struct cli *cli, const struct options *options);
 void cli_close(struct cli *cli);
 /*
  * The store's URL that the options name, with its secrets, or the embedded default (whose folder is
- * made if need be). The caller frees it; NULL: an error was printed.
+ * made if need be, where the verb makes stores). The caller frees it; NULL: an error was printed.
  */
 char *cli_store_url(struct cli *cli, const struct options *options);
 

@@ -59,6 +59,7 @@ struct verb {
     const char *const *examples;              /* NULL-terminated pairs: command, what it does */
     const struct option_group *const *groups; /* NULL-terminated; may be NULL */
     bool stops_at_operand;                    /* options end at the first operand (run) */
+    bool makes_store;                         /* others find one, or say that there is none */
     int usage_exit_code;                      /* 0: EXIT_CODE_USAGE. (check: Nagios' UNKNOWN) */
     /* Returns the exit code. Errors have been printed by then. */
     int (*run)(struct cli *cli, const struct options *options);

@@ -11,6 +11,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,7 +119,22 @@ comrade_status make_folders(const char *path, comrade_error *error)
     return status;
 }
 
-static comrade_status url_by_default(char **url, comrade_error *error)
+/* Nobody has named it, so that the one who reads of it may not know that there is such a place. */
+static comrade_status check_default(const char *folder, comrade_error *error)
+{
+    char path[PATH_LIMIT_BYTES + 32];
+    snprintf(path, sizeof path, "%s/comrade.db", folder);
+    if (access(path, F_OK) == 0 || errno != ENOENT) {
+        return COMRADE_OK;
+    }
+    return comrade_error_set(error, COMRADE_UNAVAILABLE,
+                             "no store is named, and there is none at the default place yet, "
+                             "sqlite:%s; it is made by the first `comrade run` or `comrade store "
+                             "init`. --store URL or COMRADE_STORE names another",
+                             path);
+}
+
+static comrade_status url_by_default(bool makes_store, char **url, comrade_error *error)
 {
     struct buffer path, made;
     buffer_init(&path, PATH_LIMIT_BYTES);
@@ -134,7 +150,8 @@ static comrade_status url_by_default(char **url, comrade_error *error)
                                                                           : out_of_memory(error);
     }
     if (status == COMRADE_OK) {
-        status = make_folders(buffer_text(&path), error);
+        status = makes_store ? make_folders(buffer_text(&path), error)
+                             : check_default(buffer_text(&path), error);
     }
     if (status == COMRADE_OK) {
         buffer_append_format(&made, "sqlite:%s/comrade.db", buffer_text(&path));
@@ -171,7 +188,7 @@ comrade_status store_place_find(const struct options *options, char **url, comra
         return url_from_file(options_text(options, "store-file"), url, error);
     }
     if (!has_url) {
-        return url_by_default(url, error);
+        return url_by_default(options->verb->makes_store, url, error);
     }
     char *copy = strdup(options_text(options, "store"));
     if (copy == NULL) {

@@ -8,8 +8,9 @@
 
 /*
  * The URL of the store, with its secrets; the caller frees it. The folder of the embedded default
- * is made if need be. Errors: INVALID (options that contradict each other, a store file that cannot
- * be read), UNAVAILABLE (no folder for the default), NO_MEMORY.
+ * is made if need be, where the verb makes stores. Errors: INVALID (options that contradict each
+ * other, a store file that cannot be read), UNAVAILABLE (there is no store at the default place, or
+ * no folder can be made for it), NO_MEMORY.
  */
 comrade_status store_place_find(const struct options *options, char **url, comrade_error *error);
 

@@ -381,5 +381,6 @@ const struct verb verb_run = {
     .examples = examples,
     .groups = groups,
     .stops_at_operand = true,
+    .makes_store = true,
     .run = run,
 };

@@ -3,7 +3,8 @@
  * a terminal are a script: no prompt, and the exit code is that of its last command.
  *
  * A verb that stays until it is interrupted (watch, run) becomes a process of its own, so that
- * Ctrl-C ends it and not the shell. That process finds the store in its environment, which the
+ * Ctrl-C ends it and not the shell; so does one that makes a store, which the shell's own
+ * connection never does. That process finds the store in its environment, which the
  * shell has set when it started: there, unlike in its arguments, no other user sees it.
  */
 #include "cli/cli.h"
@@ -27,7 +28,7 @@
 enum { COMPLETION_TIMEOUT_MS = 1000, PATH_LIMIT_BYTES = 4096 };
 
 /* To add one: a row. */
-static const char *const staying_verbs[] = {"run", "watch"};
+static const char *const staying_verbs[] = {"run", "watch", "store init"};
 
 /* --- One command ------------------------------------------------------------------------------ */
 

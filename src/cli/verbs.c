@@ -25,6 +25,8 @@ const struct verb *const cli_verbs[] = {
     &verb_clear_stale,
     &verb_check,
     &verb_store_check,
+    &verb_store_init,
+    &verb_store_drop,
     &verb_shell,
     &verb_help,
     &verb_version,

@@ -18,9 +18,11 @@ extern const struct verb verb_watch;
 /* verb_role.c */
 extern const struct verb verb_role_show;
 extern const struct verb verb_role_set;
-/* verb_check.c, verb_store_check.c, verb_version.c */
+/* verb_check.c, verb_store_check.c, verb_store_init.c, verb_store_drop.c, verb_version.c */
 extern const struct verb verb_check;
 extern const struct verb verb_store_check;
+extern const struct verb verb_store_init;
+extern const struct verb verb_store_drop;
 extern const struct verb verb_version;
 /* verb_shell.c, verb_run.c, verb_help.c */
 extern const struct verb verb_shell;

@@ -23,7 +23,7 @@ enum {
  *   looks_at   what the first snapshot is of
  *   decide     over each snapshot
  *   applied    after its write was applied
- *   persists   goes on through failures of the store, until its caller gives up
+ *   persists   once it has noted its members, goes on through failures of the store
  *   judges     its decision takes a client's own health check into account
  */
 static const struct {
@@ -370,7 +370,7 @@ enum need operation_on_snapshot(struct operation *operation, comrade_status stat
     if (status != COMRADE_OK && operation->is_settling) {
         return settle_later(operation);
     }
-    if (status != COMRADE_OK && rows[operation->kind].persists &&
+    if (status != COMRADE_OK && rows[operation->kind].persists && operation->has_noted &&
         comrade_status_is_retryable(status)) {
         return operation_wait(operation, ROLL_RETRY_MS);
     }

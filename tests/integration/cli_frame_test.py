@@ -105,6 +105,7 @@ def test_no_verb_shows_the_secret_of_a_store_that_it_cannot_open():
 
 
 def test_an_unknown_member_is_exit_code_4(comrade):
+    comrade("store", "init", check=0)
     for verb in ("show", "kill", "zombify"):
         done = comrade(verb, "nobody")
         assert done.returncode == 4 and "nobody" in done.stderr, verb
@@ -188,20 +189,26 @@ def test_a_user_has_a_store_of_their_own(open_folder):
     home.mkdir()
     os.chown(home, 65534, 65534)
 
-    def shell(**variables):
-        return subprocess.run([program, "shell"], env=clean_environment(**variables), text=True,
+    def comrade(*verb, **variables):
+        return subprocess.run([program, *verb], env=clean_environment(**variables), text=True,
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=HANG_S,
                               check=False, user=65534, group=65534, extra_groups=[],
                               cwd=open_folder)
 
-    done = shell(HOME=str(home), XDG_STATE_HOME="")
+    place = home / ".local/state/comrade"
+    done = comrade("shell", HOME=str(home), XDG_STATE_HOME="")
+    assert done.returncode == 5 and f"{place}/comrade.db" in done.stderr
+    assert not place.parent.exists(), "what only reads makes nothing"
+    done = comrade("store", "init", HOME=str(home), XDG_STATE_HOME="")
     assert done.returncode == 0, done.stderr
-    assert (home / ".local/state/comrade").stat().st_mode & 0o777 == 0o700
-    done = shell(HOME=str(home), XDG_STATE_HOME=f"{home}/state")
+    assert place.stat().st_mode & 0o777 == 0o700
+    done = comrade("shell", HOME=str(home), XDG_STATE_HOME="")
+    assert done.returncode == 0, done.stderr
+    done = comrade("store", "init", HOME=str(home), XDG_STATE_HOME=f"{home}/state")
     assert done.returncode == 0 and (home / "state/comrade").is_dir()
-    done = shell(HOME=f"{open_folder}/other", XDG_STATE_HOME="")
+    done = comrade("store", "init", HOME=f"{open_folder}/other", XDG_STATE_HOME="")
     assert done.returncode == 5 and f"{open_folder}/other" in done.stderr
-    done = shell(HOME="", XDG_STATE_HOME="")
+    done = comrade("shell", HOME="", XDG_STATE_HOME="")
     assert done.returncode == 2 and "--store" in done.stderr
 
 

@@ -56,9 +56,12 @@ class Comrade:
         return done
 
     def list(self, *arguments):
-        """`comrade list --json`, as a list of dicts."""
-        lines = self("list", "--json", *arguments, check=0).stdout.splitlines()
-        return [json.loads(line) for line in lines]
+        """`comrade list --json`, as a list of dicts; empty while nobody has made the store."""
+        done = self("list", "--json", *arguments)
+        if done.returncode == 5 and "there is no store at this path yet" in done.stderr:
+            return []
+        assert done.returncode == 0, done
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def start(self, *arguments, **options):
         """Starts a verb that stays, usually `run`. Its streams go to files: see output()."""

@@ -135,6 +135,7 @@ def test_unknown_and_ambiguous_ids(comrade):
                          ids=["empty", "100 kB", "escape", "slash", "no UTF-8"])
 def test_bad_ids_are_refused_unescaped_nowhere(comrade, bad):
     environment = clean_environment(COMRADE_STORE=comrade.store_url)
+    comrade("store", "init", check=DONE)
     for arguments in (["kill", bad], ["zombify", bad], ["show", bad],
                       ["list", "--where", bad], ["role", "show", bad],
                       ["role", "set", "app", "--min", bad], ["run", "--role", "app", "--id", bad, "--",
@@ -166,6 +167,7 @@ def test_escapes_in_records_never_reach_a_terminal(comrade, tmp_path):
 
 
 def test_watch_tells_of_each_change(comrade):
+    comrade("store", "init", check=DONE)
     watch = comrade.start("watch", "--role", "app", "--alive", "--json")
     start(comrade, "app-1")
     comrade("kill", "app-1", "--wait", check=DONE)
@@ -293,5 +295,6 @@ def test_a_rolling_kill_says_why_nothing_happens(comrade):
 
 
 def test_clear_stale_says_that_there_is_nothing(comrade):
+    comrade("store", "init", check=DONE)
     done = comrade("clear-stale", check=DONE)
     assert done.stdout == "" and "nothing to delete" in done.stderr

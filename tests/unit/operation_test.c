@@ -399,6 +399,18 @@ static void a_rolling_kill_goes_on_when_the_store_fails_midway(void **state)
     operation_free(operation);
 }
 
+static void a_rolling_kill_fails_with_the_store_before_it_has_noted_anybody(void **state)
+{
+    (void)state;
+    comrade_error missing = {COMRADE_UNAVAILABLE, "there is no store"};
+    struct operation *operation = make(OPERATION_ROLLING_KILL, NULL, "app", false);
+    operation_start(operation);
+    assert_int_equal(operation_on_snapshot(operation, COMRADE_UNAVAILABLE, &missing), NEED_NOTHING);
+    assert_int_equal(operation->status, COMRADE_UNAVAILABLE);
+    assert_string_equal(operation->error.message, "there is no store");
+    operation_free(operation);
+}
+
 static void a_rolling_kill_waits_while_the_budget_refuses(void **state)
 {
     (void)state;
@@ -475,6 +487,7 @@ int main(void)
         cmocka_unit_test(a_client_minimum_can_raise_but_not_lower),
         cmocka_unit_test(clear_stale_waits_one_interval_and_names_what_it_saw),
         cmocka_unit_test(a_rolling_kill_goes_on_when_the_store_fails_midway),
+        cmocka_unit_test(a_rolling_kill_fails_with_the_store_before_it_has_noted_anybody),
         cmocka_unit_test(a_rolling_kill_waits_while_the_budget_refuses),
         cmocka_unit_test(kill_oldest_without_a_role_says_so),
         cmocka_unit_test(an_unreadable_spec_refuses_every_budgeted_kill),
