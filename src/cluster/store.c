@@ -58,7 +58,7 @@ comrade_status comrade_cluster_check_submit(comrade_cluster *cluster, comrade_do
 comrade_status comrade_cluster_check(comrade_cluster *cluster, int64_t timeout_ms, char **findings,
                                      comrade_error *error)
 {
-    comrade_outcome outcome;
+    comrade_outcome outcome = {0};
     comrade_status status = run(cluster, CALL_CHECK, timeout_ms, &outcome, error);
     if (status == COMRADE_OK && findings != NULL) {
         *findings = outcome.findings;
