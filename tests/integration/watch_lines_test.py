@@ -131,6 +131,7 @@ def test_a_member_that_would_break_the_file_is_left_out_and_told_once(comrade, w
 
 
 def test_nobody_in_rotation_leaves_the_file_as_it_is(comrade, watch):
+    comrade("store", "init", check=DONE)
     watching = watch()
     watching.wait_to_say("is not written")
     assert not watching.path.exists()
@@ -144,6 +145,7 @@ def test_nobody_in_rotation_leaves_the_file_as_it_is(comrade, watch):
 @pytest.mark.parametrize("given, written", [("server 127.0.0.1:9 down;",
                                              "server 127.0.0.1:9 down;\n"), ("", "")])
 def test_what_to_write_for_nobody_can_be_said(comrade, watch, given, written):
+    comrade("store", "init", check=DONE)
     watching = watch("--empty", given)
     watching.wait_for(written)
     start(comrade, "app-1", *at(1))
