@@ -16,9 +16,11 @@ def executable(path, text):
 
 
 def dev(*arguments, path=None):
+    """path: commands that come first; the machine's folders are then those beside it."""
     environment = dict(os.environ)
     if path:
         environment["PATH"] = f"{path}:{environment['PATH']}"
+        environment["COMRADE_DEV_ROOT"] = str(path.parent)
     return subprocess.run([ROOT / "dev", *arguments], capture_output=True, text=True, timeout=60,
                           env=environment, stdin=subprocess.DEVNULL, check=False)
 
@@ -52,6 +54,47 @@ def test_as_root_missing_packages_are_said_and_installed(fresh_machine):
     # This apt-get failed, and that is told.
     assert done.returncode == 1
     assert "could not install" in done.stderr
+
+
+def test_what_is_there_without_a_package_is_not_installed(fresh_machine):
+    executable(fresh_machine / "id", "echo 1000\n")
+    for name in ("node", "go"):
+        executable(fresh_machine / name, "true\n")
+    server = fresh_machine.parent / "usr/lib/postgresql/15/bin"
+    server.mkdir(parents=True)
+    executable(server / "initdb", "true\n")
+    missing = dev("test", path=fresh_machine).stderr.split()
+    assert "pgbouncer" in missing
+    assert not {"nodejs", "golang-go", "postgresql"} & set(missing)
+
+
+def test_no_server_is_started_by_its_package(fresh_machine):
+    """While apt-get runs, and only then, services are not to be started, nor databases made."""
+    executable(fresh_machine / "id", "echo 0\n")
+    root = fresh_machine.parent
+    policy = root / "usr/sbin/policy-rc.d"
+    cluster = root / "etc/postgresql-common/createcluster.d/comrade-dev.conf"
+    executable(fresh_machine / "apt-get", f"""[ "$1" = install ] || exit 0
+{policy}
+echo $? >{root}/policy
+cat {cluster} >{root}/cluster
+exit 100
+""")
+    policy.parent.mkdir(parents=True)
+    dev("build", path=fresh_machine)
+    assert (root / "policy").read_text() == "101\n"
+    assert (root / "cluster").read_text() == "create_main_cluster = false\n"
+    assert not policy.exists() and not cluster.exists()
+
+
+def test_a_rule_for_services_that_is_there_is_kept(fresh_machine):
+    executable(fresh_machine / "id", "echo 0\n")
+    policy = fresh_machine.parent / "usr/sbin/policy-rc.d"
+    policy.parent.mkdir(parents=True)
+    executable(policy, "exit 0\n")
+    before = policy.read_text()
+    dev("build", path=fresh_machine)
+    assert policy.read_text() == before
 
 
 def test_an_unknown_verb_shows_the_known_ones():
