@@ -33,7 +33,7 @@ def copy_tree():
         source, target = ROOT / name, TREE / name
         if not target.exists() or target.read_bytes() != source.read_bytes():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            shutil.copy(source, target)  # a program must stay one
     for old in [path for path in TREE.rglob("*") if path.is_file()]:
         if old.relative_to(TREE).as_posix() not in wanted:
             old.unlink()

@@ -23,6 +23,7 @@ LIFETIME = "cluster_lifetime_test"
 TURNS = "cluster_turns_test"
 MEMBER = "unit_member_test"
 SQLITE = "contract_sqlite_test"
+POSTGRES = "contract_postgres_test"
 SIMULATION = "sim_sim_test"
 PROMISES = "the_promises_hold_after_every_step"
 LIFECYCLE = "unit_lifecycle_test"
@@ -157,12 +158,13 @@ MUTANTS = (
            SQLITE, "a_heartbeat_erases_no_request_and_bumps_no_revision"),
     Mutant("sqlite-does-not-compare-revisions", "the budget holds, however many act at once",
            "src/store/sqlite/write.c",
-           "*verdict = expects(write->expect_revision, role->revision) ? COMRADE_OK : COMRADE_CONFLICT;",
-           "*verdict = COMRADE_OK;",
+           "stored_is_expected(write->expect_revision, role->revision) ? COMRADE_OK : COMRADE_CONFLICT;",
+           "COMRADE_OK;",
            SQLITE, "a_write_that_expects_another_revision_is_a_conflict"),
-    Mutant("sqlite-deletes-who-came-back", "a delete needs the heartbeat that was seen",
-           "src/store/sqlite/write.c",
-           "!expects(change->expect_updated_ms, stored->updated_ms)", "stored->updated_ms < 0",
+    Mutant("deletes-who-came-back", "a delete needs the heartbeat that was seen",
+           "src/core/stored.c",
+           "!stored_is_expected(change->expect_updated_ms, stored->updated_ms)",
+           "stored->updated_ms < 0",
            SQLITE, "a_delete_needs_the_heartbeat_that_was_seen"),
     Mutant("sqlite-believes-old-heads", "a heartbeat tells what others wrote in between",
            "src/store/sqlite/heartbeat.c",
@@ -188,6 +190,25 @@ MUTANTS = (
     Mutant("sqlite-keeps-the-log-of-another-file", "a backup that is put back is what was backed up",
            "src/store/sqlite/file.c", "        remove_leftovers(store);\n", "",
            "contract_sqlite_files_test", "a_backup_moved_into_place_is_what_everybody_sees"),
+
+    # --- PostgreSQL ---
+    Mutant("postgres-s-heartbeat-erases-a-request", "a heartbeat never erases a request",
+           "src/store/postgres/heartbeat.c", "SET updated = here.now_ms",
+           "SET request_revision = 0, updated = here.now_ms",
+           POSTGRES, "a_heartbeat_erases_no_request_and_bumps_no_revision"),
+    Mutant("postgres-does-not-compare-revisions", "the budget holds, however many act at once",
+           "src/store/postgres/write_judge.c",
+           "if (role == NULL || !stored_is_expected(write->expect_revision, role->revision)) {",
+           "if (role == NULL) {",
+           POSTGRES, "a_write_that_expects_another_revision_is_a_conflict"),
+    Mutant("postgres-locks-no-role", "of two who saw the same revision one conflicts",
+           "src/store/postgres/write_find.c", "ORDER BY r.role FOR UPDATE OF r", "ORDER BY r.role",
+           POSTGRES, "of_two_who_saw_the_same_revision_one_conflicts"),
+    Mutant("postgres-forgets-the-role-that-is-left", "who counted a role's members must count again",
+           "src/store/postgres/write_judge.c", "strcmp(stored->role, write->role) != 0",
+           "stored->role[0] == '\\0'",
+           POSTGRES, "a_member_that_moves_bumps_the_role_it_leaves"),
+
     Mutant("memory-does-half-a-write", "a write is all or nothing, without memory too",
            "src/store/memory/memory_data.c", "if (write->n_changes <= 1) {",
            "if (write->n_changes <= 3) {",
@@ -205,7 +226,7 @@ MUTANTS = (
            SIMULATION, PROMISES),
     Mutant("the-store-does-not-compare-revisions", "the budget holds, however many act at once",
            "src/store/memory/memory_data.c",
-           "if (!expects(write->expect_revision, stored == NULL ? 0 : stored->revision)) {",
+           "if (!stored_is_expected(write->expect_revision, stored == NULL ? 0 : stored->revision)) {",
            "if (data == NULL) {",
            SIMULATION, PROMISES),
     Mutant("the-deleted-stay-away-from-the-list", "the store may lose a running member, and gets it back", "src/core/member.c",
@@ -218,9 +239,9 @@ MUTANTS = (
            SIMULATION, PROMISES),
 
     Mutant("seen-a-late-own-part-is-applied", "a late write never overwrites a later one",
-           "src/store/memory/memory_data.c",
-           "if (is_same_life && own->sequence <= record->own.sequence) {",
-           "if (is_same_life && own->sequence == record->own.sequence) {",
+           "src/core/stored.c",
+           "if (is_same_life && own->sequence <= stored->sequence) {",
+           "if (is_same_life && own->sequence == stored->sequence) {",
            SIMULATION, PROMISES),
     Mutant("seen-shutdown-before-alive-false", "gone from the list before it is told",
            "src/core/member.c",

@@ -1,5 +1,7 @@
 #include "store/memory/memory_data.h"
 
+#include "core/stored.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,9 +148,19 @@ bool memory_data_copy(const struct memory_data *from, struct memory_data *to)
 
 /* --- What a change does ----------------------------------------------------------------------- */
 
-static bool expects(int64_t expected, int64_t stored)
+static struct stored stored_of(const struct memory_entry *entry)
 {
-    return expected == COMRADE_ANYTHING || expected == stored;
+    struct stored absent = {0};
+    if (entry == NULL) {
+        return absent;
+    }
+    const comrade_record *record = &entry->record;
+    return (struct stored){.is_there = true,
+                           .incarnation = record->own.incarnation,
+                           .sequence = record->own.sequence,
+                           .request_revision = record->request.revision,
+                           .updated_ms = record->updated_ms,
+                           .created_ms = record->own.created_ms};
 }
 
 /* What would come of the change: OK, or why the whole write does nothing. */
@@ -157,42 +169,12 @@ static comrade_status judge(const struct memory_data *data, const comrade_write 
 {
     if (change->kind == COMRADE_PUT_SPEC) {
         const struct memory_role *role = memory_data_find_role(data, write->role);
-        return expects(change->expect_spec_version, role == NULL ? 0 : role->spec_version)
-                   ? COMRADE_OK
-                   : COMRADE_CONFLICT;
+        int64_t version = role == NULL ? 0 : role->spec_version;
+        return stored_is_expected(change->expect_spec_version, version) ? COMRADE_OK
+                                                                        : COMRADE_CONFLICT;
     }
-    const struct memory_entry *entry = memory_data_find(data, change->id);
-    const comrade_record *stored = entry == NULL ? NULL : &entry->record;
-    switch (change->kind) {
-    case COMRADE_PUT_OWN:
-        if (stored != NULL && stored->own.incarnation > change->own->incarnation) {
-            return expects(change->expect_incarnation, stored->own.incarnation) ? COMRADE_FENCED
-                                                                                : COMRADE_CONFLICT;
-        }
-        break;
-    case COMRADE_PUT_REQUEST:
-        if (stored == NULL) {
-            return COMRADE_GONE;
-        }
-        break;
-    case COMRADE_DELETE:
-        if (stored == NULL) {
-            return COMRADE_OK;
-        }
-        break;
-    case COMRADE_PUT_SPEC:
-        break;
-    }
-    bool holds =
-        expects(change->expect_incarnation, stored == NULL ? 0 : stored->own.incarnation) &&
-        expects(change->expect_request_revision, stored == NULL ? 0 : stored->request.revision) &&
-        expects(change->expect_updated_ms, stored == NULL ? 0 : stored->updated_ms);
-    return holds ? COMRADE_OK : COMRADE_CONFLICT;
-}
-
-static int64_t mint(int64_t old, int64_t now_ms)
-{
-    return old >= now_ms * 1000 ? old + 1 : now_ms * 1000;
+    struct stored stored = stored_of(memory_data_find(data, change->id));
+    return stored_judge(change, &stored);
 }
 
 /* The record after the change. False: nothing is to be done. */
@@ -205,26 +187,20 @@ static bool changed_record(const struct memory_data *data, const comrade_write *
     if (change->kind == COMRADE_PUT_REQUEST) {
         int64_t revision = record->request.revision;
         record->request = *change->request;
-        record->request.revision = mint(revision, now_ms);
+        record->request.revision = stored_mint(revision, now_ms);
         if (record->request.requested_ms == 0) {
             record->request.requested_ms = now_ms;
         }
         return true;
     }
-    const comrade_own *own = change->own;
-    bool is_same_life = entry != NULL && record->own.incarnation == own->incarnation;
-    if (is_same_life && own->sequence <= record->own.sequence) {
+    struct stored stored = stored_of(entry);
+    if (!stored_apply_own(change->own, now_ms, &stored)) {
         return false;
     }
-    int64_t created_ms = own->created_ms != 0 ? own->created_ms
-                         : is_same_life       ? record->own.created_ms
-                                              : now_ms;
-    record->own = *own;
-    record->own.created_ms = created_ms;
+    record->own = *change->own;
+    record->own.created_ms = stored.created_ms;
+    record->updated_ms = stored.updated_ms;
     record->role = write->role;
-    if (!is_same_life) {
-        record->updated_ms = now_ms;
-    }
     return true;
 }
 
@@ -290,7 +266,7 @@ static bool apply(struct memory_data *data, const comrade_write *write,
         free(role->spec);
         role->spec = spec;
         role->spec_version = change->spec_version;
-        data->specs_revision = mint(data->specs_revision, now_ms);
+        data->specs_revision = stored_mint(data->specs_revision, now_ms);
         return true;
     }
     comrade_record record;
@@ -304,7 +280,7 @@ static bool apply(struct memory_data *data, const comrade_write *write,
         return false;
     }
     if (left != NULL) { /* who looks at it page by page must see that it is torn */
-        left->revision = mint(left->revision, now_ms);
+        left->revision = stored_mint(left->revision, now_ms);
     }
     return true;
 }
@@ -351,7 +327,7 @@ void memory_data_write(struct memory_data *data, const comrade_write *write, int
 {
     const struct memory_role *stored = memory_data_find_role(data, write->role);
     *result = (comrade_write_result){.status = COMRADE_OK, .now_ms = now_ms};
-    if (!expects(write->expect_revision, stored == NULL ? 0 : stored->revision)) {
+    if (!stored_is_expected(write->expect_revision, stored == NULL ? 0 : stored->revision)) {
         result->status = COMRADE_CONFLICT;
         return;
     }
@@ -366,7 +342,7 @@ void memory_data_write(struct memory_data *data, const comrade_write *write, int
         return;
     }
     struct memory_role *role = memory_data_find_role(data, write->role);
-    role->revision = mint(role->revision, now_ms);
+    role->revision = stored_mint(role->revision, now_ms);
     if (write->request_id != NULL) {
         remember_request(role, write->request_id);
     }

@@ -1,4 +1,5 @@
 /* Snapshots: one transaction a page that sees one moment, in one round trip. */
+#include "core/stored.h"
 #include "store/postgres/internal.h"
 
 #include <inttypes.h>
@@ -40,20 +41,9 @@ enum { BEGIN_AT, ROLES_AT, CLOCK_AT, MEMBERS_AT };
 /* --- Telling -----------------------------------------------------------------------------------
  */
 
-static comrade_state state_of(const char *name)
-{
-#define COMPARE(state, text)                                                                       \
-    if (strcmp(name, text) == 0) {                                                                 \
-        return COMRADE_STATE_##state;                                                              \
-    }
-    COMRADE_STATE_MAP(COMPARE)
-#undef COMPARE
-    return COMRADE_STATE_STARTING; /* a state of a later version: not counted, not healthy */
-}
-
 static comrade_status tell_role(const PGresult *rows, int row, const comrade_snapshot_sink *sink)
 {
-    char recent[COMRADE_RECENT_REQUESTS * (COMRADE_REQUEST_ID_BYTES + 1) + 1];
+    char recent[RECENT_TEXT_SIZE];
     const char *ids[COMRADE_RECENT_REQUESTS];
     comrade_role role = {
         .role = result_text(rows, row, 0),
@@ -63,12 +53,7 @@ static comrade_status tell_role(const PGresult *rows, int row, const comrade_sna
         .recent_request_ids = ids,
     };
     snprintf(recent, sizeof recent, "%s", result_text(rows, row, 4));
-    char *rest = recent;
-    for (char *id = strsep(&rest, " "); id != NULL; id = strsep(&rest, " ")) {
-        if (id[0] != '\0' && role.n_recent_request_ids < COMRADE_RECENT_REQUESTS) {
-            ids[role.n_recent_request_ids++] = id;
-        }
-    }
+    role.n_recent_request_ids = recent_text_split(recent, ids);
     return sink->on_role(sink->user, &role);
 }
 
@@ -93,7 +78,7 @@ static comrade_record record_at(const PGresult *rows, int row)
         .role = result_text(rows, row, 1),
         .own = {.incarnation = result_number(rows, row, 2),
                 .sequence = result_number(rows, row, 3),
-                .state = state_of(result_text(rows, row, 4)),
+                .state = stored_state(result_text(rows, row, 4)),
                 .is_alive = result_is_true(rows, row, 5),
                 .is_available = result_is_true(rows, row, 6),
                 .created_ms = result_number(rows, row, 7),

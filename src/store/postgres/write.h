@@ -5,27 +5,21 @@
 #ifndef POSTGRES_WRITE_H
 #define POSTGRES_WRITE_H
 
+#include "core/stored.h"
 #include "store/postgres/internal.h"
-
-/* How a role keeps its last request ids: "ID ID …", newest first. */
-enum { RECENT_SIZE = COMRADE_RECENT_REQUESTS * (COMRADE_REQUEST_ID_BYTES + 1) };
 
 struct stored_role {
     const char *name;
     int64_t revision;
     int64_t spec_version;
-    char recent[RECENT_SIZE + 1];
+    char recent[RECENT_TEXT_SIZE];
     bool is_bumped; /* by this batch */
 };
 
 struct stored_record {
     const char *id;
     const char *role;
-    int64_t incarnation;
-    int64_t sequence;
-    int64_t request_revision;
-    int64_t updated_ms;
-    int64_t created_ms;
+    struct stored heads;
 };
 
 /* Rows to be written, each a JSON array of objects. */

@@ -112,11 +112,12 @@ static bool keep_records(struct batch *batch)
         batch->records[batch->n_records++] = (struct stored_record){
             .id = result_text(rows, i, 0),
             .role = result_text(rows, i, 1),
-            .incarnation = result_number(rows, i, 2),
-            .sequence = result_number(rows, i, 3),
-            .request_revision = result_number(rows, i, 4),
-            .updated_ms = result_number(rows, i, 5),
-            .created_ms = result_number(rows, i, 6),
+            .heads = {.is_there = true,
+                      .incarnation = result_number(rows, i, 2),
+                      .sequence = result_number(rows, i, 3),
+                      .request_revision = result_number(rows, i, 4),
+                      .updated_ms = result_number(rows, i, 5),
+                      .created_ms = result_number(rows, i, 6)},
         };
     }
     return true;

@@ -7,18 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One that nobody minted, because a login wrote it by hand, is not counted on from. */
-static int64_t mint(int64_t old, int64_t now_ms)
-{
-    int64_t now_us = now_ms * 1000;
-    return old >= now_us && old < INT64_MAX / 2 ? old + 1 : now_us;
-}
-
-static bool expects(int64_t expected, int64_t stored)
-{
-    return expected == COMRADE_ANYTHING || expected == stored;
-}
-
 /* --- Judging -----------------------------------------------------------------------------------
  */
 
@@ -35,38 +23,24 @@ static bool is_locked(const struct batch *batch, const char *id)
 
 static comrade_status judge_record(const struct batch *batch, const comrade_change *change)
 {
-    static const struct stored_record absent = {0};
+    static const struct stored absent = {0};
     const struct stored_record *found = batch_record(batch, change->id);
-    const struct stored_record *stored = found == NULL ? &absent : found;
-    if (found == NULL && change->kind == COMRADE_PUT_REQUEST) {
-        return COMRADE_GONE;
-    }
-    if (found == NULL && change->kind == COMRADE_DELETE) {
-        return COMRADE_OK;
-    }
-    if (!expects(change->expect_incarnation, stored->incarnation) ||
-        !expects(change->expect_request_revision, stored->request_revision) ||
-        !expects(change->expect_updated_ms, stored->updated_ms)) {
-        return COMRADE_CONFLICT;
-    }
-    if (found != NULL && change_locks_heartbeat(change) && !is_locked(batch, change->id)) {
-        return COMRADE_DENIED;
-    }
-    bool is_older =
-        change->kind == COMRADE_PUT_OWN && stored->incarnation > change->own->incarnation;
-    return is_older ? COMRADE_FENCED : COMRADE_OK;
+    comrade_status verdict = stored_judge(change, found == NULL ? &absent : &found->heads);
+    bool is_denied = verdict == COMRADE_OK && found != NULL && change_locks_heartbeat(change) &&
+                     !is_locked(batch, change->id);
+    return is_denied ? COMRADE_DENIED : verdict;
 }
 
 static comrade_status judge(const struct batch *batch, const comrade_write *write)
 {
     const struct stored_role *role = batch_role(batch, write->role);
-    if (role == NULL || !expects(write->expect_revision, role->revision)) {
+    if (role == NULL || !stored_is_expected(write->expect_revision, role->revision)) {
         return COMRADE_CONFLICT;
     }
     for (size_t i = 0; i < write->n_changes; i++) {
         const comrade_change *change = &write->changes[i];
         if (change->kind == COMRADE_PUT_SPEC) {
-            if (!expects(change->expect_spec_version, role->spec_version)) {
+            if (!stored_is_expected(change->expect_spec_version, role->spec_version)) {
                 return COMRADE_CONFLICT;
             }
             continue;
@@ -86,30 +60,30 @@ static bool put_own(struct batch *batch, const comrade_write *write, const comra
 {
     const comrade_own *own = change->own;
     const struct stored_record *stored = batch_record(batch, change->id);
-    bool is_same_life = stored != NULL && stored->incarnation == own->incarnation;
-    if (is_same_life && own->sequence <= stored->sequence) {
+    struct stored heads = {0};
+    if (stored != NULL) {
+        heads = stored->heads;
+    }
+    if (!stored_apply_own(own, batch->now_ms, &heads)) {
         return true;
     }
     if (stored != NULL && strcmp(stored->role, write->role) != 0) {
         struct stored_role *left = batch_role(batch, stored->role);
         if (left != NULL) {
-            left->revision = mint(left->revision, batch->now_ms);
+            left->revision = stored_mint(left->revision, batch->now_ms);
             left->is_bumped = true;
         }
     }
-    int64_t created_ms = own->created_ms != 0 ? own->created_ms
-                         : is_same_life       ? stored->created_ms
-                                              : batch->now_ms;
     return json_array_append_new(
                batch->changes.own,
                json_pack("{s:s,s:s,s:I,s:I,s:s,s:b,s:b,s:I,s:I,s:s,s:s,s:s,s:s,s:I}", "id",
                          change->id, "role", write->role, "incarnation",
                          (json_int_t)own->incarnation, "sequence", (json_int_t)own->sequence,
                          "state", comrade_state_name(own->state), "is_alive", own->is_alive,
-                         "is_available", own->is_available, "created", (json_int_t)created_ms,
+                         "is_available", own->is_available, "created", (json_int_t)heads.created_ms,
                          "pid", (json_int_t)own->pid, "host", own->host, "version", own->version,
                          "metadata", own->metadata, "details", own->details, "updated",
-                         (json_int_t)batch->now_ms)) == 0;
+                         (json_int_t)heads.updated_ms)) == 0;
 }
 
 static const char *text_or_none(const char *text)
@@ -125,9 +99,10 @@ static bool put_request(struct batch *batch, const comrade_change *change)
     return json_array_append_new(
                batch->changes.requests,
                json_pack("{s:s,s:I,s:i,s:I,s:I,s:I,s:s,s:s,s:s,s:s}", "id", change->id, "revision",
-                         (json_int_t)mint(stored->request_revision, batch->now_ms), "kind",
-                         (int)request->kind, "incarnation", (json_int_t)request->incarnation,
-                         "zombified", (json_int_t)request->zombified_incarnation, "requested",
+                         (json_int_t)stored_mint(stored->heads.request_revision, batch->now_ms),
+                         "kind", (int)request->kind, "incarnation",
+                         (json_int_t)request->incarnation, "zombified",
+                         (json_int_t)request->zombified_incarnation, "requested",
                          (json_int_t)requested_ms, "request_id", text_or_none(request->request_id),
                          "by", text_or_none(request->user), "host", text_or_none(request->host),
                          "reason", text_or_none(request->reason))) == 0;
@@ -168,19 +143,6 @@ static bool announce(struct batch *batch, const comrade_write *write, const comr
     return is_done;
 }
 
-/* What falls off the end is the oldest id; it may be cut, and then fits no id. */
-static void remember_request(struct stored_role *role, const char *request_id)
-{
-    char recent[RECENT_SIZE + 1];
-    size_t len = strnlen(request_id, COMRADE_REQUEST_ID_BYTES);
-    memcpy(recent, request_id, len);
-    recent[len++] = ' ';
-    size_t kept = strnlen(role->recent, sizeof recent - 1 - len);
-    memcpy(recent + len, role->recent, kept);
-    recent[len + kept] = '\0';
-    memcpy(role->recent, recent, len + kept + 1);
-}
-
 static bool take(struct batch *batch, const comrade_write *write, comrade_write_result *result)
 {
     bool is_done = true;
@@ -189,10 +151,10 @@ static bool take(struct batch *batch, const comrade_write *write, comrade_write_
             put(batch, write, &write->changes[i]) && announce(batch, write, &write->changes[i]);
     }
     struct stored_role *role = batch_role(batch, write->role);
-    role->revision = mint(role->revision, batch->now_ms);
+    role->revision = stored_mint(role->revision, batch->now_ms);
     role->is_bumped = true;
     if (write->request_id != NULL) {
-        remember_request(role, write->request_id);
+        recent_text_add(role->recent, write->request_id);
     }
     result->revision = role->revision;
     result->now_ms = batch->now_ms;

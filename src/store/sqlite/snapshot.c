@@ -1,4 +1,5 @@
 /* Snapshots: one read transaction a page, in the order of the index by role. */
+#include "core/stored.h"
 #include "store/sqlite/internal.h"
 
 #include <stdio.h>
@@ -10,22 +11,11 @@ static const char *text_at(sqlite3_stmt *row, int i)
     return text == NULL ? "" : text;
 }
 
-static comrade_state state_of(const char *name)
-{
-#define COMPARE(state, text)                                                                       \
-    if (strcmp(name, text) == 0) {                                                                 \
-        return COMRADE_STATE_##state;                                                              \
-    }
-    COMRADE_STATE_MAP(COMPARE)
-#undef COMPARE
-    return COMRADE_STATE_STARTING; /* a state of a later version: not counted, not healthy */
-}
-
 /* --- Roles ------------------------------------------------------------------------------------ */
 
 static comrade_status tell_role_row(sqlite3_stmt *row, const comrade_snapshot_sink *sink)
 {
-    char recent[COMRADE_RECENT_REQUESTS * (COMRADE_REQUEST_ID_BYTES + 1) + 1];
+    char recent[RECENT_TEXT_SIZE];
     const char *ids[COMRADE_RECENT_REQUESTS];
     comrade_role role = {
         .role = text_at(row, 0),
@@ -35,12 +25,7 @@ static comrade_status tell_role_row(sqlite3_stmt *row, const comrade_snapshot_si
         .recent_request_ids = ids,
     };
     snprintf(recent, sizeof recent, "%s", text_at(row, 4));
-    char *rest = recent;
-    for (char *id = strsep(&rest, " "); id != NULL; id = strsep(&rest, " ")) {
-        if (id[0] != '\0' && role.n_recent_request_ids < COMRADE_RECENT_REQUESTS) {
-            ids[role.n_recent_request_ids++] = id;
-        }
-    }
+    role.n_recent_request_ids = recent_text_split(recent, ids);
     return sink->on_role(sink->user, &role);
 }
 
@@ -85,7 +70,7 @@ static comrade_record record_of(sqlite3_stmt *row)
         .role = text_at(row, 1),
         .own = {.incarnation = sqlite3_column_int64(row, 2),
                 .sequence = sqlite3_column_int64(row, 3),
-                .state = state_of(text_at(row, 4)),
+                .state = stored_state(text_at(row, 4)),
                 .is_alive = sqlite3_column_int(row, 5) != 0,
                 .is_available = sqlite3_column_int(row, 6) != 0,
                 .created_ms = sqlite3_column_int64(row, 7),

@@ -2,37 +2,26 @@
  * Writes: a batch is one transaction that holds the write lock from its beginning, so that what is
  * judged cannot change before it is applied. Each write of it is judged whole, then applied whole.
  */
+#include "core/stored.h"
 #include "store/sqlite/internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    CHANGES_KEPT = 1024,
-    RECENT_SIZE = COMRADE_RECENT_REQUESTS * (COMRADE_REQUEST_ID_BYTES + 1)
-};
+enum { CHANGES_KEPT = 1024 };
 
 /* What is stored of a member; key 0: nothing. */
-struct stored {
+struct stored_record {
     int64_t key;
-    int64_t incarnation;
-    int64_t sequence;
-    int64_t request_revision;
-    int64_t updated_ms;
-    int64_t created_ms;
+    struct stored heads;
     char role[COMRADE_ROLE_MAX_BYTES + 1];
 };
 
 struct stored_role {
     int64_t revision;
     int64_t spec_version;
-    char recent[RECENT_SIZE + 1]; /* request ids, each followed by a blank, newest first */
+    char recent[RECENT_TEXT_SIZE];
 };
-
-static int64_t mint(int64_t old, int64_t now_ms)
-{
-    return old >= now_ms * 1000 ? old + 1 : now_ms * 1000;
-}
 
 static void bind_text(sqlite3_stmt *statement, int i, const char *text)
 {
@@ -48,10 +37,10 @@ static int step_once(sqlite3_stmt *statement)
 
 /* --- What is there ---------------------------------------------------------------------------- */
 
-static int read_stored(comrade_store *store, const char *id, struct stored *stored)
+static int read_stored(comrade_store *store, const char *id, struct stored_record *stored)
 {
     sqlite3_stmt *find = sqlite_statement(store, STATEMENT_STORED);
-    *stored = (struct stored){0};
+    *stored = (struct stored_record){0};
     if (find == NULL) {
         return sqlite3_extended_errcode(store->database);
     }
@@ -59,8 +48,9 @@ static int read_stored(comrade_store *store, const char *id, struct stored *stor
     bind_text(find, 2, id);
     int code = sqlite3_step(find);
     if (code == SQLITE_ROW) {
-        *stored = (struct stored){
-            .key = sqlite3_column_int64(find, 0),
+        stored->key = sqlite3_column_int64(find, 0);
+        stored->heads = (struct stored){
+            .is_there = true,
             .incarnation = sqlite3_column_int64(find, 1),
             .sequence = sqlite3_column_int64(find, 2),
             .request_revision = sqlite3_column_int64(find, 3),
@@ -96,46 +86,24 @@ static int read_role(comrade_store *store, const char *name, struct stored_role 
 
 /* --- Judging ---------------------------------------------------------------------------------- */
 
-static bool expects(int64_t expected, int64_t stored)
-{
-    return expected == COMRADE_ANYTHING || expected == stored;
-}
-
-static comrade_status judge_member(const comrade_change *change, const struct stored *stored)
-{
-    if (change->kind == COMRADE_PUT_REQUEST && stored->key == 0) {
-        return COMRADE_GONE;
-    }
-    if (change->kind == COMRADE_DELETE && stored->key == 0) {
-        return COMRADE_OK;
-    }
-    if (!expects(change->expect_incarnation, stored->incarnation) ||
-        !expects(change->expect_request_revision, stored->request_revision) ||
-        !expects(change->expect_updated_ms, stored->updated_ms)) {
-        return COMRADE_CONFLICT;
-    }
-    bool is_older =
-        change->kind == COMRADE_PUT_OWN && stored->incarnation > change->own->incarnation;
-    return is_older ? COMRADE_FENCED : COMRADE_OK;
-}
-
 static int judge(comrade_store *store, const comrade_write *write, const struct stored_role *role,
                  comrade_status *verdict)
 {
-    *verdict = expects(write->expect_revision, role->revision) ? COMRADE_OK : COMRADE_CONFLICT;
+    *verdict =
+        stored_is_expected(write->expect_revision, role->revision) ? COMRADE_OK : COMRADE_CONFLICT;
     for (size_t i = 0; i < write->n_changes && *verdict == COMRADE_OK; i++) {
         const comrade_change *change = &write->changes[i];
         if (change->kind == COMRADE_PUT_SPEC) {
-            bool holds = expects(change->expect_spec_version, role->spec_version);
+            bool holds = stored_is_expected(change->expect_spec_version, role->spec_version);
             *verdict = holds ? COMRADE_OK : COMRADE_CONFLICT;
             continue;
         }
-        struct stored stored;
+        struct stored_record stored;
         int code = read_stored(store, change->id, &stored);
         if (code != SQLITE_OK) {
             return code;
         }
-        *verdict = judge_member(change, &stored);
+        *verdict = stored_judge(change, &stored.heads);
     }
     return SQLITE_OK;
 }
@@ -185,23 +153,21 @@ static int leave_role(comrade_store *store, const char *left, int64_t now_ms)
 {
     struct stored_role role;
     int code = read_role(store, left, &role);
-    return code == SQLITE_OK ? put_role(store, left, mint(role.revision, now_ms), role.recent)
-                             : code;
+    return code == SQLITE_OK
+               ? put_role(store, left, stored_mint(role.revision, now_ms), role.recent)
+               : code;
 }
 
 static int put_own(comrade_store *store, const comrade_write *write, const comrade_change *change,
                    int64_t now_ms)
 {
     const comrade_own *own = change->own;
-    struct stored stored;
+    struct stored_record stored;
     int code = read_stored(store, change->id, &stored);
-    bool is_same_life = stored.key != 0 && stored.incarnation == own->incarnation;
-    if (code != SQLITE_OK || (is_same_life && own->sequence <= stored.sequence)) {
+    if (code != SQLITE_OK || !stored_apply_own(own, now_ms, &stored.heads)) {
         return code;
     }
-    int64_t created_ms = own->created_ms != 0 ? own->created_ms
-                         : is_same_life       ? stored.created_ms
-                                              : now_ms;
+    int64_t created_ms = stored.heads.created_ms;
     if (stored.key == 0) {
         code = write_own(store, STATEMENT_INSERT_OWN, write, change, created_ms);
         const int64_t heads[] = {sqlite3_last_insert_rowid(store->database), now_ms,
@@ -214,21 +180,20 @@ static int put_own(comrade_store *store, const comrade_write *write, const comra
     if (code == SQLITE_OK) {
         code = write_own(store, STATEMENT_UPDATE_OWN, write, change, created_ms);
     }
-    const int64_t heads[] = {stored.key, is_same_life ? stored.updated_ms : now_ms,
-                             own->incarnation, own->sequence};
+    const int64_t heads[] = {stored.key, stored.heads.updated_ms, own->incarnation, own->sequence};
     return code == SQLITE_OK ? sqlite_run(store, STATEMENT_OWN_HEADS, heads, 4) : code;
 }
 
 static int put_request(comrade_store *store, const comrade_change *change, int64_t now_ms)
 {
     const comrade_request *request = change->request;
-    struct stored stored;
+    struct stored_record stored;
     int code = read_stored(store, change->id, &stored);
     sqlite3_stmt *put = code == SQLITE_OK ? sqlite_statement(store, STATEMENT_PUT_REQUEST) : NULL;
     if (put == NULL) {
         return code != SQLITE_OK ? code : sqlite3_extended_errcode(store->database);
     }
-    int64_t revision = mint(stored.request_revision, now_ms);
+    int64_t revision = stored_mint(stored.heads.request_revision, now_ms);
     sqlite3_bind_int64(put, 1, stored.key);
     sqlite3_bind_int64(put, 2, revision);
     sqlite3_bind_int(put, 3, (int)request->kind);
@@ -262,7 +227,7 @@ static int put_spec(comrade_store *store, const comrade_write *write, const comr
 
 static int delete_member(comrade_store *store, const comrade_change *change)
 {
-    struct stored stored;
+    struct stored_record stored;
     int code = read_stored(store, change->id, &stored);
     if (code == SQLITE_OK && stored.key != 0) {
         code = sqlite_run(store, STATEMENT_DELETE_HEARTBEAT, &stored.key, 1);
@@ -292,17 +257,10 @@ static int apply(comrade_store *store, const comrade_write *write, const comrade
 static int bump_role(comrade_store *store, const comrade_write *write,
                      const struct stored_role *role, int64_t revision)
 {
-    char recent[RECENT_SIZE + 1];
-    if (write->request_id == NULL) {
-        memcpy(recent, role->recent, sizeof recent);
-    } else {
-        /* What falls off the end is the oldest; it may be cut, and then fits no id. */
-        size_t len = strnlen(write->request_id, COMRADE_REQUEST_ID_BYTES);
-        memcpy(recent, write->request_id, len);
-        recent[len++] = ' ';
-        size_t kept = strnlen(role->recent, sizeof recent - 1 - len);
-        memcpy(recent + len, role->recent, kept);
-        recent[len + kept] = '\0';
+    char recent[RECENT_TEXT_SIZE];
+    memcpy(recent, role->recent, sizeof recent);
+    if (write->request_id != NULL) {
+        recent_text_add(recent, write->request_id);
     }
     return put_role(store, write->role, revision, recent);
 }
@@ -341,7 +299,7 @@ static int write_one(comrade_store *store, const comrade_write *write, int64_t n
             code = announce(store, write, &write->changes[i], now_ms);
         }
     }
-    result->revision = mint(role.revision, now_ms);
+    result->revision = stored_mint(role.revision, now_ms);
     result->now_ms = now_ms;
     return code == SQLITE_OK ? bump_role(store, write, &role, result->revision) : code;
 }
