@@ -12,9 +12,9 @@ enum { SQL_LIMIT = 256 * 1024 };
 
 static struct postgres_server *server;
 
-bool logins_start_server(void)
+bool logins_start_server(const struct postgres_options *options)
 {
-    server = postgres_server_start(NULL);
+    server = postgres_server_start(options);
     return server != NULL;
 }
 

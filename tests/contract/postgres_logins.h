@@ -10,7 +10,7 @@
 #include "store/postgres/postgres.h"
 
 /* For main(): false where there is no server. */
-bool logins_start_server(void);
+bool logins_start_server(const struct postgres_options *options);
 void logins_stop_server(void);
 struct postgres_server *logins_server(void);
 

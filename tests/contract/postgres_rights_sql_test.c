@@ -304,7 +304,7 @@ int main(void)
         cmocka_unit_test_setup(half_a_record_is_no_record, set_up),
     };
     enum { N_TESTS = sizeof tests / sizeof tests[0] };
-    if (!logins_start_server()) {
+    if (!logins_start_server(NULL)) {
         return postgres_server_skip_tests(tests, N_TESTS);
     }
     int failed = cmocka_run_group_tests_name("postgres_rights_sql", tests, make_logins, NULL);

@@ -385,7 +385,7 @@ int main(void)
         CASE_OF(the_owner_of_the_schema_is_not_hindered),
     };
     enum { N_TESTS = sizeof tests / sizeof tests[0] };
-    if (!logins_start_server()) {
+    if (!logins_start_server(NULL)) {
         return postgres_server_skip_tests(tests, N_TESTS);
     }
     int failed = cmocka_run_group_tests_name("postgres_rights", tests, NULL, NULL);

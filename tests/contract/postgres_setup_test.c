@@ -254,7 +254,7 @@ int main(void)
         cmocka_unit_test_teardown(members_that_run_are_back_after_a_drop, tear_down),
     };
     enum { N_TESTS = sizeof tests / sizeof tests[0] };
-    if (!logins_start_server()) {
+    if (!logins_start_server(NULL)) {
         return postgres_server_skip_tests(tests, N_TESTS);
     }
     int failed = cmocka_run_group_tests_name("postgres_setup", tests, NULL, NULL);

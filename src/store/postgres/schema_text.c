@@ -2,7 +2,8 @@
  * The schema and its rights, as SQL. A migration only adds, so that programs of the version before
  * go on working beside it; one that they could not bear raises `postgres_oldest_reader`.
  * To add one: a text at the end of `postgres_migrations`, and POSTGRES_SCHEMA_VERSION one higher.
- * Each text is run inside a DO block, whose quotes it must not use: no "$migration$".
+ * One that makes a table grants on it as well, if the groups are there: nobody sets the rights up
+ * again. Each text is run inside a DO block, whose quotes it must not use: no "$migration$".
  *
  * Logins may write by hand what their rights allow. So the tables hold nothing that would fail
  * everybody's reading: the limits are those of comrade.h or wider, and what is cast is known to be
