@@ -11,7 +11,11 @@
 #include "cli/watch_events.h"
 #include "cli/watch_lines.h"
 
+#include <poll.h>
 #include <stdio.h>
+
+/* How often a command is looked at of which no descriptor tells. */
+enum { UNWATCHED_MS = 50 };
 
 static const struct option_row watch_rows[] = {
     {.name = "json",
@@ -19,6 +23,12 @@ static const struct option_row watch_rows[] = {
      .help =
          "one JSON object a line: \"change\" (came, changed, left), then the member as list has "
          "it"},
+    {.name = "exec",
+     .type = OPTION_TEXT,
+     .argument = "COMMAND",
+     .help = "run COMMAND by sh -c, one at a time: with --output once FILE has been replaced,\n"
+             "else with what would be printed on its standard input, with --json line by line",
+     .is_typed_only = true},
     {.name = NULL},
 };
 static const struct option_group watch_options = {"Output", watch_rows};
@@ -27,8 +37,10 @@ struct watcher {
     struct cli *cli;
     struct watch_events events;
     struct watch_lines lines;
-    bool has_lines; /* --line was given; else events are told */
-    bool is_lost;   /* the store is unreachable, and that was said */
+    struct command_runner runner;
+    bool has_lines;  /* --line was given; else events are told */
+    bool has_runner; /* --exec was given */
+    bool is_lost;    /* the store is unreachable, and that was said */
     comrade_status status;
     comrade_error error;
 };
@@ -63,29 +75,74 @@ static void on_change(void *user, const comrade_members *members, const comrade_
 
 static int64_t due_ms(const struct watcher *watcher)
 {
-    return watcher->has_lines ? watch_lines_due_ms(&watcher->lines) : INT64_MAX;
+    int64_t lines_ms = watcher->has_lines ? watch_lines_due_ms(&watcher->lines) : INT64_MAX;
+    int64_t runner_ms = watcher->has_runner
+                            ? command_runner_due_ms(&watcher->runner, env_monotonic_ms(&env_system))
+                            : INT64_MAX;
+    return lines_ms < runner_ms ? lines_ms : runner_ms;
 }
 
 static void step(struct watcher *watcher)
 {
+    int64_t now_ms = env_monotonic_ms(&env_system);
     if (watcher->has_lines && watcher->status == COMRADE_OK) {
-        watcher->status =
-            watch_lines_step(&watcher->lines, env_monotonic_ms(&env_system), &watcher->error);
+        watcher->status = watch_lines_step(&watcher->lines, now_ms, &watcher->error);
+    }
+    if (watcher->has_runner && command_runner_step(&watcher->runner, now_ms) &&
+        watcher->has_lines) {
+        watch_lines_command_done(&watcher->lines);
     }
 }
 
+static comrade_status start_runner(struct watcher *watcher, const char *command, int wait_fd,
+                                   comrade_error *error)
+{
+    if (command == NULL) {
+        return COMRADE_OK;
+    }
+    watcher->has_runner = true;
+    watcher->events.runner = &watcher->runner;
+    command_runner_init(&watcher->runner, watcher->cli, command,
+                        watcher->has_lines ? COMMAND_LATEST : COMMAND_EACH, wait_fd);
+    return watcher->has_lines ? watch_lines_set_runner(&watcher->lines, &watcher->runner, error)
+                              : COMRADE_OK;
+}
+
+/* A command that runs is waited for. A second signal asks it to end, and a third ends it. */
+static void end_runner(struct watcher *watcher, struct stop_wait *wait)
+{
+    unsigned n_signals = stop_wait_signals(wait);
+    if (!watcher->has_runner) {
+        return;
+    }
+    command_runner_close(&watcher->runner);
+    step(watcher);
+    while (watcher->runner.pid != 0) {
+        struct pollfd ready = {.fd = wait->fd, .events = POLLIN};
+        poll(&ready, 1, watcher->runner.pid_fd < 0 ? UNWATCHED_MS : -1);
+        if (stop_wait_signals(wait) > n_signals) {
+            command_runner_signal(&watcher->runner, n_signals < 2 ? SIGTERM : SIGKILL);
+            n_signals = wait->n_signals;
+        }
+        step(watcher);
+    }
+    command_runner_finish(&watcher->runner);
+}
+
 /* Until a signal says to stop, or nobody reads any more. */
-static int follow(struct watcher *watcher, const comrade_query *query)
+static int follow(struct watcher *watcher, const comrade_query *query, const char *command)
 {
     struct cli *cli = watcher->cli;
     struct stop_wait wait;
     comrade_watch *watch = NULL;
     comrade_error error;
-    if (stop_wait_open(&wait, watcher->lines.file.path == NULL, &error) != COMRADE_OK) {
+    bool has_reader = watcher->lines.file.path == NULL && command == NULL;
+    if (stop_wait_open(&wait, has_reader, &error) != COMRADE_OK) {
         return cli_error(cli, &error);
     }
     int code = EXIT_CODE_DONE;
-    if (comrade_watch_start(cli->client, query, on_change, watcher, &watch, &error) != COMRADE_OK) {
+    if (start_runner(watcher, command, wait.fd, &error) != COMRADE_OK ||
+        comrade_watch_start(cli->client, query, on_change, watcher, &watch, &error) != COMRADE_OK) {
         code = cli_error(cli, &error);
     }
     while (code == EXIT_CODE_DONE && !stop_wait_has_ended(&wait)) {
@@ -94,6 +151,7 @@ static int follow(struct watcher *watcher, const comrade_query *query)
         code = watcher->status == COMRADE_OK ? output_end(cli) : cli_error(cli, &watcher->error);
     }
     comrade_watch_stop(watch);
+    end_runner(watcher, &wait);
     stop_wait_close(&wait);
     return code;
 }
@@ -110,6 +168,14 @@ static int check_combination(const struct cli *cli, const struct options *option
                             "{ip}:{port};'",
                             of_line[i]);
         }
+    }
+    if (options_is_given(options, "exec") && !has_line && !options_flag(options, "json")) {
+        return cli_fail(cli, EXIT_CODE_USAGE,
+                        "--exec needs --line 'server {ip}:{port};' --output FILE, which the "
+                        "command makes known, or --json for a run of it with each change");
+    }
+    if (options_is_given(options, "exec") && options_text(options, "exec")[0] == '\0') {
+        return cli_fail(cli, EXIT_CODE_USAGE, "--exec: the command is empty");
     }
     if (has_line && options_flag(options, "json")) {
         return cli_fail(cli, EXIT_CODE_USAGE,
@@ -135,7 +201,7 @@ static int watch_members(struct cli *cli, const struct options *options, comrade
     }
     code = cli_open(cli, options);
     if (code == EXIT_CODE_DONE) {
-        code = follow(&watcher, query);
+        code = follow(&watcher, query, options_text(options, "exec"));
     }
     watch_events_finish(&watcher.events);
     watch_lines_finish(&watcher.lines);
@@ -158,8 +224,10 @@ static const char *const examples[] = {
     "a line whenever a member comes, changes or leaves",
     "comrade watch --role app --alive --healthy --json",
     "for a program that keeps a list of addresses",
-    "comrade watch --role app --line 'server {ip}:{port};' --output /etc/nginx/app.servers",
+    "comrade watch --role app --line 'server {ip}:{port};' --output FILE --exec 'nginx -s reload'",
     "the servers of an nginx upstream, kept up to date",
+    "comrade watch --alive --healthy --json --exec 'logger -t comrade'",
+    "a run of the command with each change",
     NULL,
 };
 static const struct option_group *const groups[] = {&watch_options, &line_options, &filter_options,

@@ -1,6 +1,7 @@
 /* The library tells the whole set each time; what is new in it is found by comparing. */
 #include "cli/watch_events.h"
 
+#include "base/buffer.h"
 #include "base/env.h"
 #include "base/error.h"
 #include "cli/duration_text.h"
@@ -58,19 +59,36 @@ static char *json_text(const comrade_member_data *member)
     return taken;
 }
 
-static void print_change(struct watch_events *events, const char *change, const struct kept *kept)
+static void print_change(const char *change, const struct kept *kept)
 {
-    if (events->has_json) {
-        printf("{\"change\":\"%s\",%s}\n", change, kept->json);
-    } else {
-        char time_text[MOMENT_TEXT_SIZE];
-        moment_text_short(env_wall_ms(&env_system), time_text);
-        printf("%s  %-7s  ", time_text, change);
-        output_text(stdout, kept->id);
-        fputs("  ", stdout);
-        output_text(stdout, kept->seen);
-        fputc('\n', stdout);
+    char time_text[MOMENT_TEXT_SIZE];
+    moment_text_short(env_wall_ms(&env_system), time_text);
+    printf("%s  %-7s  ", time_text, change);
+    output_text(stdout, kept->id);
+    fputs("  ", stdout);
+    output_text(stdout, kept->seen);
+    fputc('\n', stdout);
+}
+
+static comrade_status tell_change(const struct watch_events *events, const char *change,
+                                  const struct kept *kept, comrade_error *error)
+{
+    struct buffer line;
+    if (!events->has_json) {
+        print_change(change, kept);
+        return COMRADE_OK;
     }
+    buffer_init(&line, LINE_LIMIT + 64);
+    buffer_append_format(&line, "{\"change\":\"%s\",%s}\n", change, kept->json);
+    comrade_status status =
+        line.is_failed ? comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for a line")
+        : events->runner != NULL ? command_runner_add(events->runner, buffer_text(&line), error)
+                                 : COMRADE_OK;
+    if (status == COMRADE_OK && events->runner == NULL) {
+        fputs(buffer_text(&line), stdout);
+    }
+    buffer_finish(&line);
+    return status;
 }
 
 /* A heartbeat is no change: each one moves `updated`, and the set is told whole. */
@@ -113,24 +131,27 @@ static int compare(const struct kept *a, const struct kept *b)
 }
 
 /* Walks the old and the new set side by side: both are sorted. */
-static void tell_changes(struct watch_events *events, const struct kept *fresh, size_t n_fresh)
+static comrade_status tell_changes(const struct watch_events *events, const struct kept *fresh,
+                                   size_t n_fresh, comrade_error *error)
 {
+    comrade_status status = COMRADE_OK;
     size_t i = 0;
     size_t j = 0;
-    while (i < events->n_kept || j < n_fresh) {
+    while (status == COMRADE_OK && (i < events->n_kept || j < n_fresh)) {
         int order = i == events->n_kept ? 1
                     : j == n_fresh      ? -1
                                         : compare(&events->kept[i], &fresh[j]);
         if (order < 0) {
-            print_change(events, "left", &events->kept[i]);
+            status = tell_change(events, "left", &events->kept[i], error);
         } else if (order > 0) {
-            print_change(events, "came", &fresh[j]);
+            status = tell_change(events, "came", &fresh[j], error);
         } else if (strcmp(events->kept[i].seen, fresh[j].seen) != 0) {
-            print_change(events, "changed", &fresh[j]);
+            status = tell_change(events, "changed", &fresh[j], error);
         }
         i += order <= 0 ? 1 : 0;
         j += order >= 0 ? 1 : 0;
     }
+    return status;
 }
 
 comrade_status watch_events_tell(struct watch_events *events, const comrade_members *members,
@@ -141,11 +162,11 @@ comrade_status watch_events_tell(struct watch_events *events, const comrade_memb
     if (fresh == NULL) {
         return comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for %zu members", n);
     }
-    tell_changes(events, fresh, n);
+    comrade_status status = tell_changes(events, fresh, n, error);
     watch_events_finish(events);
     events->kept = fresh;
     events->n_kept = n;
-    return COMRADE_OK;
+    return status;
 }
 
 void watch_events_finish(struct watch_events *events)

@@ -71,6 +71,21 @@ void watch_lines_finish(struct watch_lines *lines)
     lines->last = NULL;
 }
 
+comrade_status watch_lines_set_runner(struct watch_lines *lines, struct command_runner *runner,
+                                      comrade_error *error)
+{
+    lines->runner = runner;
+    bool is_due = lines->file.path != NULL && output_file_is_marked(&lines->file);
+    return is_due ? command_runner_add(runner, NULL, error) : COMRADE_OK;
+}
+
+void watch_lines_command_done(struct watch_lines *lines)
+{
+    if (lines->file.path != NULL) {
+        output_file_clear_mark(&lines->file);
+    }
+}
+
 /* --- Putting it there ------------------------------------------------------------------------- */
 
 static void warn_of_left_out(const struct watch_lines *lines)
@@ -83,36 +98,52 @@ static void warn_of_left_out(const struct watch_lines *lines)
     }
 }
 
-/* A failed write is said once, and tried again. */
-static void write_file(struct watch_lines *lines, const char *text, int64_t now_ms)
+/* The mark comes first: what was written and not yet told is told by whoever comes after us. */
+static comrade_status replace_file(const struct watch_lines *lines, const char *text,
+                                   comrade_error *error)
 {
-    comrade_error error;
+    comrade_status status =
+        lines->runner == NULL ? COMRADE_OK : output_file_set_mark(&lines->file, error);
+    return status == COMRADE_OK ? output_file_write(&lines->file, text, error) : status;
+}
+
+/* A failed write is said once, and tried again. Errors: NO_MEMORY. */
+static comrade_status write_file(struct watch_lines *lines, const char *text, int64_t now_ms,
+                                 comrade_error *error)
+{
+    comrade_error problem;
     bool has_failed = lines->retry.delay_ms > 0;
     if (output_file_holds(&lines->file, text)) {
         retry_end(&lines->retry);
-        return;
+        return COMRADE_OK;
     }
-    if (output_file_write(&lines->file, text, &error) != COMRADE_OK) {
+    if (replace_file(lines, text, &problem) != COMRADE_OK) {
         retry_failed(&lines->retry, now_ms);
         if (!has_failed) {
-            cli_fail(lines->cli, 0, "%s; it is tried again and again", error.message);
+            cli_fail(lines->cli, 0, "%s; it is tried again and again", problem.message);
         }
-        return;
+        return COMRADE_OK;
     }
     retry_end(&lines->retry);
     if (has_failed) {
         cli_fail(lines->cli, 0, "%s is written", lines->file.path);
     }
+    return lines->runner == NULL ? COMRADE_OK : command_runner_add(lines->runner, NULL, error);
 }
 
 /* An empty line behind each text tells its reader where it ends. Takes the text. */
-static void print_text(struct watch_lines *lines, char *text)
+static comrade_status tell_text(struct watch_lines *lines, char *text, comrade_error *error)
 {
-    if (lines->last == NULL || strcmp(lines->last, text) != 0) {
+    comrade_status status = COMRADE_OK;
+    bool is_new = lines->last == NULL || strcmp(lines->last, text) != 0;
+    if (is_new && lines->runner != NULL) {
+        status = command_runner_add(lines->runner, text, error);
+    } else if (is_new) {
         printf("%s\n", text);
     }
     free(lines->last);
     lines->last = text;
+    return status;
 }
 
 static void say_empty(struct watch_lines *lines)
@@ -143,18 +174,18 @@ static comrade_status apply(struct watch_lines *lines, int64_t now_ms, comrade_e
                                  lines->rotation.n_lines);
     }
     if (lines->file.path == NULL) {
-        print_text(lines, text);
-        return COMRADE_OK;
+        return tell_text(lines, text, error);
     }
+    comrade_status status = COMRADE_OK;
     if (n_lines == 0 && lines->empty == NULL) {
         retry_end(&lines->retry);
         say_empty(lines);
     } else {
         lines->is_empty_said = false;
-        write_file(lines, text, now_ms);
+        status = write_file(lines, text, now_ms, error);
     }
     free(text);
-    return COMRADE_OK;
+    return status;
 }
 
 /* --- What happens ----------------------------------------------------------------------------- */

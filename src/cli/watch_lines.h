@@ -5,11 +5,13 @@
  * What is there stays while the store cannot be reached, while nobody is in rotation (unless
  * --empty says what to write then), and while the disk is full; a member whose line cannot be made
  * is left out. Each of these is said once on stderr.
+ *
+ * A command is run once the file has been replaced. Without a file it gets the text.
  */
 #ifndef CLI_WATCH_LINES_H
 #define CLI_WATCH_LINES_H
 
-#include "cli/cli.h"
+#include "cli/command_runner.h"
 #include "cli/output_file.h"
 #include "cli/retry.h"
 #include "cli/rotation.h"
@@ -19,9 +21,10 @@ struct watch_lines {
     struct line_template line;
     struct rotation_rule rule;
     struct rotation rotation;
-    struct output_file file; /* path NULL: stdout */
-    const char *empty;       /* what to write when nobody is in rotation; NULL: nothing */
-    char *last;              /* the text that was told last, where it is not in a file */
+    struct output_file file;       /* path NULL: stdout */
+    struct command_runner *runner; /* gets the text if there is no file; NULL: there is none */
+    const char *empty;             /* what to write when nobody is in rotation; NULL: nothing */
+    char *last;                    /* the text that was told last, where it is not in a file */
     bool is_empty_said;
     struct retry retry;     /* of the file */
     int64_t lost_since_ms;  /* monotonic; of an outage that still counts; INT64_MAX: none does */
@@ -38,6 +41,12 @@ extern const struct option_group line_options;
 int watch_lines_init(struct watch_lines *lines, const struct cli *cli,
                      const struct options *options, comrade_query *query);
 void watch_lines_finish(struct watch_lines *lines);
+
+/* From now on a command is run. Errors: NO_MEMORY. */
+comrade_status watch_lines_set_runner(struct watch_lines *lines, struct command_runner *runner,
+                                      comrade_error *error);
+/* The command has been run for all that there was. */
+void watch_lines_command_done(struct watch_lines *lines);
 
 /* The store cannot be reached. */
 void watch_lines_lost(struct watch_lines *lines, int64_t now_ms);
