@@ -28,10 +28,11 @@ void cutting_proxy_url(const struct cutting_proxy *proxy, const char *url, char 
 
 /* Where in a request and its answer. What the server has answered, it has done. */
 enum cut_point {
-    CUT_REQUEST_UNSENT, /* the server hears nothing of it */
-    CUT_REQUEST_HALF,   /* … the first half of its bytes */
-    CUT_REQUEST_SENT,   /* … all; whether it is done before the server notices is a race */
-    CUT_ANSWER_UNSENT,  /* done, and the client hears nothing of it */
+    CUT_REQUEST_UNSENT,   /* the server hears nothing of it */
+    CUT_REQUEST_HALF,     /* … the first half of its bytes */
+    CUT_REQUEST_UNSYNCED, /* … all but the Sync: done, and not answered. Not of a simple query */
+    CUT_REQUEST_SENT,     /* … all; whether it is done before the server notices is a race */
+    CUT_ANSWER_UNSENT,    /* done, and the client hears nothing of it */
     CUT_ANSWER_HALF,
     CUT_ANSWER_SENT,
 };

@@ -11,6 +11,7 @@
 
 enum {
     BUFFER_LIMIT = 256 * 1024 * 1024,
+    SYNC_LEN = 5,
     CODE_CANCEL = 80877102,
     CODE_TLS = 80877103,
     CODE_GSSAPI = 80877104,
@@ -85,6 +86,8 @@ static size_t part_of_request(enum cut_point at, size_t len)
         return 0;
     case CUT_REQUEST_HALF:
         return len / 2;
+    case CUT_REQUEST_UNSYNCED:
+        return len - SYNC_LEN;
     case CUT_REQUEST_SENT:
     case CUT_ANSWER_UNSENT:
     case CUT_ANSWER_HALF:
@@ -103,6 +106,7 @@ static size_t part_of_answer(enum cut_point at, size_t len)
         return len;
     case CUT_REQUEST_UNSENT:
     case CUT_REQUEST_HALF:
+    case CUT_REQUEST_UNSYNCED:
     case CUT_REQUEST_SENT:
     case CUT_ANSWER_UNSENT:
         return 0;

@@ -48,6 +48,8 @@ struct exchange {
     bool is_over;
     struct buffer said; /* what the first failure said */
     bool is_failed;
+    bool is_ended; /* with it the server ended the session … */
+    bool is_panic; /* … or itself, and nobody knows what it had done */
     char sql_state[6];
 };
 
@@ -88,12 +90,22 @@ static void note_failure(struct exchange *exchange, const PGresult *result)
     }
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     exchange->is_failed = true;
+    exchange->is_panic = severity != NULL && strcmp(severity, "PANIC") == 0;
+    exchange->is_ended = exchange->is_panic || (severity != NULL && strcmp(severity, "FATAL") == 0);
     snprintf(exchange->sql_state, sizeof exchange->sql_state, "%s", state == NULL ? "" : state);
     if (message == NULL) {
         message = PQresultErrorMessage(result);
     }
     buffer_append_text(&exchange->said, message);
+}
+
+/* Is there somebody to hear from? */
+static bool is_going_on(const struct exchange *exchange)
+{
+    return !exchange->is_over && !exchange->is_ended &&
+           PQstatus(exchange->connection) == CONNECTION_OK;
 }
 
 static bool is_failure(const PGresult *result)
@@ -131,9 +143,8 @@ static bool send_all(PGconn *connection, const struct statement *statements, siz
 static void receive_all(struct exchange *exchange, size_t n_statements, struct answers *answers)
 {
     /* Between two statements there is an empty one. */
-    for (size_t i = 0; i <= 2 * n_statements && answers->n_results < n_statements &&
-                       !exchange->is_over && PQstatus(exchange->connection) == CONNECTION_OK;
-         i++) {
+    for (size_t i = 0;
+         i <= 2 * n_statements && answers->n_results < n_statements && is_going_on(exchange); i++) {
         PGresult *result = next_result(exchange);
         if (result == NULL) {
             continue;
@@ -150,9 +161,7 @@ static void receive_end(struct exchange *exchange)
 {
     enum { TRIES_MAX = 3 };
     bool is_ended = false;
-    for (int i = 0; i < TRIES_MAX && !is_ended && !exchange->is_over &&
-                    PQstatus(exchange->connection) == CONNECTION_OK;
-         i++) {
+    for (int i = 0; i < TRIES_MAX && !is_ended && is_going_on(exchange); i++) {
         PGresult *result = next_result(exchange);
         is_ended = PQresultStatus(result) == PGRES_PIPELINE_SYNC;
         if (result != NULL && is_failure(result)) {
@@ -161,7 +170,7 @@ static void receive_end(struct exchange *exchange)
         PQclear(result);
     }
     bool is_whole = is_ended && PQexitPipelineMode(exchange->connection) == 1;
-    if (!is_whole && PQstatus(exchange->connection) == CONNECTION_OK) {
+    if (!is_whole && is_going_on(exchange)) {
         exchange->is_over = true; /* out of step: of no use any more */
     }
 }
@@ -192,9 +201,10 @@ static comrade_status conclude(comrade_store *store, struct exchange *exchange, 
                                char sql_state[6], bool *is_cut_off, comrade_error *error)
 {
     comrade_status status = COMRADE_OK;
-    bool is_broken = PQstatus(exchange->connection) != CONNECTION_OK;
+    bool is_broken = exchange->is_ended || PQstatus(exchange->connection) != CONNECTION_OK;
+    bool has_reason = exchange->sql_state[0] != '\0' && !exchange->is_panic;
     memcpy(sql_state, exchange->sql_state, sizeof exchange->sql_state);
-    *is_cut_off = exchange->is_over || (is_broken && exchange->sql_state[0] == '\0');
+    *is_cut_off = exchange->is_over || (is_broken && !has_reason);
     if (exchange->is_over) {
         status = postgres_explain_over(store, exchange->call, what, error);
     } else if (exchange->is_failed) {
