@@ -179,8 +179,9 @@ struct worker {
     int64_t next_beat_ms;   /* INT64_MAX: nobody to heartbeat */
     int64_t next_member_ms; /* not before: members' calls, after one has failed */
     bool is_beat_asked;
-    bool is_making_way; /* a heartbeat was cancelled: what came in between goes first */
-    int n_member_turns; /* for members alone, since anybody else had one */
+    bool has_failed_to_beat; /* the last time */
+    bool is_making_way;      /* a heartbeat was cancelled: what came in between goes first */
+    int n_member_turns;      /* for members alone, since anybody else had one */
     bool is_watch_turn;
     struct spec_memory specs;
     int64_t specs_revision;

@@ -106,6 +106,17 @@ static void drain_watch(comrade_cluster *cluster)
     }
 }
 
+/*
+ * What was announced before the watch nobody heard. A heartbeat tells whether there was anything
+ * for the members, and costs a store that many come back to less than reading their records would.
+ * While heartbeats fail, the next has a time of its own.
+ */
+static void look_anew(comrade_cluster *cluster)
+{
+    cluster->worker.is_beat_asked |= !cluster->worker.has_failed_to_beat;
+    worker_watches_on_change(cluster, NULL);
+}
+
 static bool open_watch(comrade_cluster *cluster, int64_t now_ms)
 {
     struct worker *worker = &cluster->worker;
@@ -122,7 +133,7 @@ static bool open_watch(comrade_cluster *cluster, int64_t now_ms)
     worker->next_watch_ms = now_ms + cluster->heartbeat_ms / 10;
     if (worker->watch_fd >= 0) {
         worker->must_watch = false;
-        on_resync(cluster); /* what was announced before nobody heard */
+        look_anew(cluster);
     } else {
         worker->next_watch_ms +=
             env_random_between(cluster->env, 0, cluster->heartbeat_ms - cluster->heartbeat_ms / 10);

@@ -56,6 +56,7 @@ static void fail_beats(comrade_cluster *cluster, comrade_member **members, size_
                        comrade_status status, const comrade_error *error, int64_t now_ms)
 {
     if (tell_failed(cluster, members, n_members, status, error)) {
+        cluster->worker.has_failed_to_beat = true;
         cluster->worker.next_beat_ms =
             now_ms +
             env_random_between(cluster->env, cluster->heartbeat_ms / 10, cluster->heartbeat_ms);
@@ -235,6 +236,7 @@ static void on_beaten(comrade_cluster *cluster, comrade_member **members, size_t
                       int64_t now_ms)
 {
     struct worker *worker = &cluster->worker;
+    worker->has_failed_to_beat = false;
     for (size_t i = 0; i < n_members; i++) {
         bool was_told = members[i]->core.must_read;
         member_on_beat(&members[i]->core, &results[i]);

@@ -166,6 +166,25 @@ static void a_store_that_is_down_is_not_hammered(void **state)
     end(&place);
 }
 
+/* When it comes back, many do at once: heartbeats tell them whether there is anything to read. */
+static void a_store_that_comes_back_is_asked_for_heartbeats_alone(void **state)
+{
+    (void)state;
+    struct place place;
+    begin(&place, "back");
+    turns_run(&place.turns, 2 * TURNS_HEARTBEAT_MS);
+    place.turns.is_failing = true;
+    turns_run(&place.turns, SECONDS * 1000);
+    assert_int_equal(place.n_errors, 1);
+    place.turns.is_failing = false;
+    int n_beats = place.turns.n_beats;
+    int n_snapshots = place.turns.n_snapshots;
+    turns_run(&place.turns, SECONDS * 1000);
+    assert_int_equal(place.turns.n_snapshots, n_snapshots);
+    assert_in_range(place.turns.n_beats - n_beats, SECONDS - 1, SECONDS + 1);
+    end(&place);
+}
+
 static void many_calls_are_all_answered(void **state)
 {
     (void)state;
@@ -191,6 +210,7 @@ int main(void)
         cmocka_unit_test(lists_do_not_starve_a_watch),
         cmocka_unit_test(a_slow_heartbeat_makes_way_but_not_for_ever),
         cmocka_unit_test(a_store_that_is_down_is_not_hammered),
+        cmocka_unit_test(a_store_that_comes_back_is_asked_for_heartbeats_alone),
         cmocka_unit_test(many_calls_are_all_answered),
     };
     return cmocka_run_group_tests(tests, turns_register, NULL);
