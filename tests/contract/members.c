@@ -228,6 +228,60 @@ static void a_large_batch_is_judged_one_by_one(void **state)
     }
 }
 
+/* A driver may save itself what large batches cost while nothing is written; not longer. */
+static void a_large_batch_notices_what_others_wrote_in_between(void **state)
+{
+    SCENE(state);
+    enum { N = 150, ASKED = 7, CHANGED = 70, TAKEN_OVER = 77, REMOVED = 140 };
+    static char ids[N][16];
+    comrade_beat beats[N];
+    comrade_beat_result results[N];
+    comrade_beat_summary summary;
+    comrade_store *other = contract_must_open(driver, scene->url, "");
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "m-%04d", i);
+        beats[i] = (comrade_beat){ids[i], 100};
+        contract_put(driver, store, "app", ids[i], 100, 1);
+    }
+    comrade_change removal = anything(COMRADE_DELETE, ids[REMOVED]);
+    for (int round = 0; round < 9; round++) {
+        switch (round) { /* between any two of them a batch has nothing new to tell */
+        case 2:
+            put_request(driver, other, "app", ids[ASKED], 100);
+            break;
+        case 4:
+            contract_put(driver, other, "app", ids[CHANGED], 100, 9);
+            break;
+        case 6:
+            contract_put(driver, other, "app", ids[TAKEN_OVER], 200, 1);
+            break;
+        case 8:
+            write_one(driver, other, "app", &removal);
+            break;
+        default:
+            break;
+        }
+        let_time_pass(scene, 2);
+        comrade_call call = contract_call();
+        assert_int_equal(driver->heartbeat(store, &call, beats, N, results, &summary, NULL),
+                         COMRADE_OK);
+        struct snapshot snapshot;
+        look_at_role(driver, store, "app", &snapshot);
+        for (int i = 0; i < N; i++) {
+            bool is_lost = (i == TAKEN_OVER && round >= 6) || (i == REMOVED && round >= 8);
+            const comrade_record *record = snapshot_find(&snapshot, ids[i]);
+            assert_true((results[i].status == COMRADE_OK) == !is_lost);
+            assert_true((record != NULL && record->updated_ms == summary.now_ms) == !is_lost);
+            if (!is_lost) {
+                assert_int_equal(results[i].own_sequence, i == CHANGED && round >= 4 ? 9 : 1);
+                assert_true((results[i].request_revision > 0) == (i == ASKED && round >= 2));
+            }
+        }
+        snapshot_finish(&snapshot);
+    }
+    driver->close(other);
+}
+
 static void a_member_that_moves_bumps_the_role_it_leaves(void **state)
 {
     SCENE(state);
@@ -334,6 +388,7 @@ static const struct CMUnitTest cases[] = {
     CASE(a_heartbeat_says_gone_or_fenced),
     CASE(heartbeats_notice_what_others_wrote_in_between),
     CASE(a_large_batch_is_judged_one_by_one),
+    CASE(a_large_batch_notices_what_others_wrote_in_between),
     CASE(a_member_that_moves_bumps_the_role_it_leaves),
     CASE(a_member_that_moves_keeps_its_request_and_has_one_record),
     CASE(a_member_that_was_deleted_comes_back_without_its_request),

@@ -29,6 +29,15 @@ enum {
     POSTGRES_HEARD_MAX = 1024, /* changes waiting for drain(); beyond, everything is looked at */
 };
 
+/* The last large batch of heartbeats, and what it was told; see heartbeat.c. */
+struct remembered_beats {
+    size_t n;  /* 0: none */
+    char *ids; /* as an array */
+    int64_t *incarnations;
+    comrade_beat_result *results;
+    char revisions[64]; /* the sum of the roles' */
+};
+
 struct comrade_store {
     char *url;
     char *shown_url;
@@ -38,6 +47,7 @@ struct comrade_store {
     PGconn *connection; /* NULL: the next call connects */
     size_t last_host;   /* of the URL's hosts, the one that answered last */
     bool is_schema_known;
+    struct remembered_beats last_beats;
 
     /* The watch: a descriptor that is readable when the socket or the signal is. */
     int watch_fd;  /* epoll; -1: never watched */
@@ -164,6 +174,7 @@ comrade_status postgres_heartbeat(comrade_store *store, const comrade_call *call
                                   const comrade_beat *beats, size_t n_beats,
                                   comrade_beat_result *results, comrade_beat_summary *summary,
                                   comrade_error *error);
+void postgres_forget_beats(comrade_store *store);
 comrade_status postgres_write(comrade_store *store, const comrade_call *call,
                               const comrade_write *writes, size_t n_writes,
                               comrade_write_result *results, comrade_error *error);

@@ -12,6 +12,7 @@ static void close_store(comrade_store *store)
     store->is_listening = false;
     PQfinish(store->connection); /* says goodbye, and does not wait for an answer */
     postgres_unwatch(store);
+    postgres_forget_beats(store);
     free(store->url);
     free(store->shown_url);
     free(store->name_space);
