@@ -35,6 +35,7 @@ static const struct meaning meanings[] = {
      "target_session_attrs=read-write"},
     {"57014", COMRADE_UNAVAILABLE, "the server was too slow, or a lock was held for too long"},
     {"25P03", COMRADE_UNAVAILABLE, "this process was stopped for too long"},
+    {"25P04", COMRADE_UNAVAILABLE, "this process, or the way to the server, was too slow"},
     {"57P03", COMRADE_UNAVAILABLE, "the server is starting up or shutting down"},
     {"57P", COMRADE_UNAVAILABLE, "the server is being shut down or restarted"},
     {"40", COMRADE_UNAVAILABLE, "it collided with another transaction, and nothing was done"},

@@ -36,9 +36,16 @@ static const char records_sql[] =
 static const char specs_sql[] =
     "SELECT s.role, s.spec_version, " POSTGRES_NOW_MS " FROM comrade.role_spec s"
     " WHERE s.cluster = " POSTGRES_CLUSTER " AND s.role = ANY ($3::text[])";
-/* What the client gives up, the server gives up too, and lets go of the locks. */
+/* What the client gives up, the server gives up too, and lets go of the locks. Before version 17 a
+   request of which half arrived is waited for: there the server finds out whether the client's
+   machine is alive. */
 static const char bounds_sql[] = "SELECT set_config('statement_timeout', $1, true),"
-                                 " set_config('idle_in_transaction_session_timeout', $1, true)";
+                                 " set_config('idle_in_transaction_session_timeout', $1, true),"
+                                 " CASE WHEN current_setting('server_version_num')::int >= 170000"
+                                 "  THEN set_config('transaction_timeout', $1, true)"
+                                 "  ELSE set_config('tcp_keepalives_idle', '5', true) ||"
+                                 "   set_config('tcp_keepalives_interval', '5', true) ||"
+                                 "   set_config('tcp_keepalives_count', '2', true) END";
 static const char clock_sql[] = "SELECT " POSTGRES_NOW_MS;
 
 /* The places of the answers. */
