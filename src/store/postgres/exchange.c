@@ -156,10 +156,11 @@ static void receive_all(struct exchange *exchange, size_t n_statements, struct a
     }
 }
 
-/* The synchronization that ends the pipeline; a result behind it there is none. */
+/* The synchronization that ends the pipeline; a result behind it there is none. Before it may come
+   the end of the last statement, and the failure, with its end, of a commit that nobody asked for. */
 static void receive_end(struct exchange *exchange)
 {
-    enum { TRIES_MAX = 3 };
+    enum { TRIES_MAX = 4 };
     bool is_ended = false;
     for (int i = 0; i < TRIES_MAX && !is_ended && is_going_on(exchange); i++) {
         PGresult *result = next_result(exchange);

@@ -166,8 +166,10 @@ static comrade_status prove(comrade_store *store, const comrade_call *call, bool
 static comrade_status listen_and_prove(comrade_store *store, const comrade_call *call,
                                        comrade_error *error)
 {
-    static const struct statement statements[] = {{.sql = "LISTEN " POSTGRES_CHANNEL},
-                                                  {.sql = "SELECT pg_backend_pid()"}};
+    /* Who asks how full the queue is, frees it of what all have read. */
+    static const struct statement statements[] = {
+        {.sql = "LISTEN " POSTGRES_CHANNEL},
+        {.sql = "SELECT pg_backend_pid(), pg_notification_queue_usage()"}};
     struct answers answers;
     comrade_status status =
         postgres_exchange(store, call, "listen", statements, 2, &answers, error);

@@ -65,6 +65,9 @@ static const char specs_revision_sql[] =
 static const char announce_sql[] =
     "SELECT pg_notify('" POSTGRES_CHANNEL "', n) FROM json_array_elements_text($1::json) AS n";
 
+/* Once full, the queue stays so, though all have read it: who asks how full it is frees it. */
+static const char free_queue_sql[] = "SELECT pg_notification_queue_usage()";
+
 enum { TEXTS_MAX = 8, NOTES_MAX = 500 };
 
 struct plan {
@@ -131,6 +134,8 @@ static void make_plan(struct plan *plan, bool must_announce)
     if (must_announce && json_array_size(changes->notes) > 0) {
         const char *text = text_of(plan, changes->notes);
         plan->statements[plan->n_statements++] = (struct statement){announce_sql, 1, {text}};
+    } else if (!must_announce) {
+        plan->statements[plan->n_statements++] = (struct statement){.sql = free_queue_sql};
     }
     plan->statements[plan->n_statements++] = (struct statement){.sql = "COMMIT"};
 }
