@@ -240,7 +240,7 @@ int64_t revision_of(const comrade_store_driver *driver, comrade_store *store, co
 
 /* --- The suite -------------------------------------------------------------------------------- */
 
-int contract_run(const struct contract_store *store)
+const struct CMUnitTest *contract_tests(size_t *n_tests)
 {
     const struct contract_group *const groups[] = {&contract_members, &contract_writes,
                                                    &contract_snapshots, &contract_watches,
@@ -252,6 +252,14 @@ int contract_run(const struct contract_store *store)
             tests[n++] = groups[i]->cases[j];
         }
     }
+    *n_tests = n;
+    return tests;
+}
+
+int contract_run(const struct contract_store *store)
+{
+    size_t n_tests;
+    const struct CMUnitTest *tests = contract_tests(&n_tests);
     under_test = store;
-    return _cmocka_run_group_tests(store->name, tests, n, NULL, NULL);
+    return _cmocka_run_group_tests(store->name, tests, n_tests, NULL, NULL);
 }

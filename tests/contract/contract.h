@@ -20,6 +20,9 @@ struct contract_store {
 
 /* Returns the number of failed cases. */
 int contract_run(const struct contract_store *store);
+/* All cases by name, for where there is no server to run them on. */
+struct CMUnitTest;
+const struct CMUnitTest *contract_tests(size_t *n_tests);
 
 /* --- For the tests of one store, too -----------------------------------------------------------
  */
