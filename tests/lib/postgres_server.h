@@ -36,8 +36,8 @@ enum postgres_down {
 };
 
 /*
- * Takes about 0.2 s, and a second more for the first of all programs. NULL: none is installed
- * (says so once). options: NULL for none; borrowed until it returns.
+ * Takes about 0.2 s, and a second more for the first of all programs. NULL: none is installed, or
+ * not what a standby needs of it (says so). options: NULL for none; borrowed until it returns.
  */
 struct postgres_server *postgres_server_start(const struct postgres_options *options);
 /* Ends it, removes its folder. NULL is fine. */

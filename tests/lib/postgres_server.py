@@ -384,6 +384,9 @@ def main():
         print("none no PostgreSQL server is installed (initdb and postgres in PATH, in "
               "/usr/lib/postgresql/*/bin or in $COMRADE_POSTGRES_BIN)", flush=True)
         return
+    if arguments.standby_of and not os.access(binaries / "pg_basebackup", os.X_OK):
+        print(f"none {binaries} has no pg_basebackup, which makes a standby", flush=True)
+        return
     server = None
     try:
         shared = Shared(binaries, find_user())
