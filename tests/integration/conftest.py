@@ -58,7 +58,7 @@ class Comrade:
     def list(self, *arguments):
         """`comrade list --json`, as a list of dicts; empty while nobody has made the store."""
         done = self("list", "--json", *arguments)
-        if done.returncode == 5 and "there is no store at this path yet" in done.stderr:
+        if done.returncode == 5 and "it is made by the first" in done.stderr:
             return []
         assert done.returncode == 0, done
         return [json.loads(line) for line in done.stdout.splitlines()]
