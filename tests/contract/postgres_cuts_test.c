@@ -208,11 +208,17 @@ static void a_watch_ends_when_another_operation_lost_the_connection(void **state
 /* --- Sessions that the server ends, and says so ------------------------------------------------
  */
 
+/* The function can wait for the end by itself from PostgreSQL 14 on. */
 static void end_session(struct fault_scene *scene)
 {
-    postgres_server_run(scene->server, scene->direct,
-                        "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity"
-                        " WHERE usename = 'comrade' AND datname = current_database()");
+    static const char sessions[] =
+        "FROM pg_stat_activity WHERE usename = 'comrade' AND datname = current_database()";
+    char sql[256];
+    snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(pid) %s", sessions);
+    postgres_server_run(scene->server, scene->direct, sql);
+    snprintf(sql, sizeof sql, "SELECT count(*) %s", sessions);
+    while (postgres_server_number(scene->server, scene->direct, sql) > 0) {
+    }
     cutting_proxy_release(scene->proxy);
 }
 
