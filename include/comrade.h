@@ -127,6 +127,13 @@ typedef struct comrade_error {
 
 typedef struct comrade_cluster comrade_cluster;
 
+/*
+ * Called from dispatch() when a store that can push does not: once, with why. Until it is called
+ * with NULL, requests come with the next heartbeat, and watches look once in an interval of it. A
+ * store that fails altogether is told of elsewhere (COMRADE_EVENT_ERROR, comrade_on_change).
+ */
+typedef void (*comrade_on_push)(void *user, const comrade_error *error);
+
 typedef struct comrade_cluster_options {
     size_t size;             /* sizeof(comrade_cluster_options) */
     const char *store;       /* URL: "sqlite:/var/lib/app/comrade.db"; required */
@@ -135,10 +142,12 @@ typedef struct comrade_cluster_options {
     int64_t heartbeat_ms;    /* 0: 10,000. Allowed: 100 to 3,600,000 */
     int64_t call_timeout_ms; /* 0: 5,000. The deadline of one call to the store */
     bool must_exist;         /* a store that nobody has made yet is UNAVAILABLE; else it is made */
+    comrade_on_push on_push; /* may be NULL */
+    void *push_user;
 } comrade_cluster_options;
 #define COMRADE_CLUSTER_OPTIONS_INIT                                                               \
     {                                                                                              \
-        sizeof(comrade_cluster_options), NULL, NULL, NULL, 0, 0, false                             \
+        sizeof(comrade_cluster_options), NULL, NULL, NULL, 0, 0, false, NULL, NULL                 \
     }
 
 /*

@@ -98,6 +98,7 @@ void agent_kill_orphans(struct agent *agent);
 
 /* agent_store.c */
 void agent_on_event(void *user, const comrade_event *event);
+void agent_on_push(void *user, const comrade_error *error);
 void agent_report(struct agent *agent);
 
 /* agent_check.c */

@@ -106,6 +106,8 @@ static comrade_status open_store(struct agent *agent, comrade_error *error)
     wanted.name_space = agent->options->name_space;
     wanted.kind = agent->options->kind;
     wanted.heartbeat_ms = agent->options->heartbeat_ms;
+    wanted.on_push = agent_on_push;
+    wanted.push_user = agent;
     char *metadata = NULL;
     comrade_status status = build_metadata(agent, &metadata, error);
     if (status == COMRADE_OK) {

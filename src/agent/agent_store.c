@@ -105,6 +105,32 @@ static void on_lost_id(struct agent *agent, const char *event, const comrade_err
     agent_leave(agent, LEAVING_FENCED, LIFECYCLE_EVENT_EVICT);
 }
 
+/* Whoever reads it must know whether the service runs all the same. */
+static void log_store_error(const struct agent *agent, const comrade_error *error)
+{
+    bool was_listed = comrade_member_incarnation(agent->member) != 0;
+    LOG(LOG_LEVEL_ERROR, "store-error", LOG_TEXT("id", agent->identity.id),
+        LOG_TEXT("store", comrade_cluster_store(agent->cluster)), LOG_TEXT("error", error->message),
+        LOG_TEXT("meanwhile",
+                 was_listed ? "the service runs on; the store is tried again and again"
+                            : "the service runs without being listed; the store is tried again "
+                              "and again"));
+}
+
+void agent_on_push(void *user, const comrade_error *error)
+{
+    const struct agent *agent = user;
+    if (error == NULL) {
+        LOG(LOG_LEVEL_INFO, "push-restored", LOG_TEXT("id", agent->identity.id),
+            LOG_TEXT("store", comrade_cluster_store(agent->cluster)));
+    } else {
+        LOG(LOG_LEVEL_WARN, "push-unavailable", LOG_TEXT("id", agent->identity.id),
+            LOG_TEXT("store", comrade_cluster_store(agent->cluster)),
+            LOG_TEXT("error", error->message),
+            LOG_TEXT("meanwhile", "requests come with the next heartbeat"));
+    }
+}
+
 static void log_store(const struct agent *agent, enum log_level level, const char *event,
                       const comrade_error *error)
 {
@@ -125,7 +151,7 @@ void agent_on_event(void *user, const comrade_event *event)
         return;
     case COMRADE_EVENT_ERROR:
         agent->has_heard = true;
-        log_store(agent, LOG_LEVEL_ERROR, "store-error", event->error);
+        log_store_error(agent, event->error);
         return;
     case COMRADE_EVENT_LOST:
         log_store(agent, LOG_LEVEL_WARN, "record-lost", event->error);

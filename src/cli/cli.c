@@ -163,6 +163,7 @@ int cli_open(struct cli *cli, const struct options *options)
     cluster_options.store = url;
     cluster_options.name_space = options_text(options, "namespace");
     cluster_options.kind = options_text(options, "kind");
+    cluster_options.on_push = cli->on_push;
     cluster_options.must_exist = !options->verb->makes_store;
     status = open_client(cli, &cluster_options, &error);
     free(url);

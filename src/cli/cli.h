@@ -31,6 +31,7 @@ struct cli {
     comrade_cluster *cluster; /* NULL until cli_open() */
     comrade_client *client;
     int64_t timeout_ms;
+    comrade_on_push on_push; /* set before cli_open() by a verb that wants to hear of it; or NULL */
 };
 
 /* Every verb of the program, sorted as the overview shows them, ending with NULL. */

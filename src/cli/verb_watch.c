@@ -73,6 +73,16 @@ static void on_change(void *user, const comrade_members *members, const comrade_
                           : watch_events_tell(&watcher->events, members, &watcher->error);
 }
 
+static void on_push(void *user, const comrade_error *error)
+{
+    (void)user;
+    if (error == NULL) {
+        fputs("changes are pushed again\n", stderr);
+    } else {
+        fprintf(stderr, "%s; changes are seen within 10 s, not at once\n", error->message);
+    }
+}
+
 static int64_t due_ms(const struct watcher *watcher)
 {
     int64_t lines_ms = watcher->has_lines ? watch_lines_due_ms(&watcher->lines) : INT64_MAX;
@@ -199,6 +209,7 @@ static int watch_members(struct cli *cli, const struct options *options, comrade
     if (code != EXIT_CODE_DONE) {
         return code;
     }
+    cli->on_push = on_push;
     code = cli_open(cli, options);
     if (code == EXIT_CODE_DONE) {
         code = follow(&watcher, query, options_text(options, "exec"));
@@ -240,7 +251,8 @@ const struct verb verb_watch = {
         "Prints those that match, then a line for each change, as soon as the store pushes it.\n"
         "With filters such as --alive a member \"left\" when it no longer matches. While the "
         "store\n"
-        "is unreachable the last list stays true; that is said on stderr. Ends on ^C.\n"
+        "is unreachable the last list stays true; that is said on stderr, and so is, once, that\n"
+        "a store does not push: changes are then seen within 10 s. Ends on ^C.\n"
         "\n"
         "With --line it tells instead, whenever that changes, all members in rotation: those that\n"
         "are alive and healthy, and match. With --output they are in a file, which others read\n"

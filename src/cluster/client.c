@@ -111,6 +111,7 @@ static void drop_note(comrade_client *client, struct note *note)
         break;
     case NOTE_MEMBER:
     case NOTE_WATCH:
+    case NOTE_PUSH:
         break;
     }
 }

@@ -42,6 +42,8 @@ static comrade_status set_options(comrade_cluster *cluster, const comrade_cluste
     cluster->call_timeout_ms =
         options->call_timeout_ms == 0 ? CALL_TIMEOUT_MS : options->call_timeout_ms;
     cluster->must_exist = options->must_exist;
+    cluster->on_push = options->on_push;
+    cluster->push_user = options->push_user;
     comrade_status status = COMRADE_OK;
     if (options->store == NULL || options->store[0] == '\0') {
         status = comrade_error_set(error, COMRADE_INVALID,
@@ -119,6 +121,7 @@ static comrade_cluster *cluster_new(const struct env *env)
     cluster->wake_fd = -1;
     cluster->close_fd = -1;
     cluster->ready_fd = -1;
+    cluster->push_note.kind = NOTE_PUSH;
     cluster->worker.watch_fd = -1;
     cluster->worker.must_watch = true;
     cluster->worker.next_beat_ms = INT64_MAX;

@@ -160,6 +160,15 @@ static void dispatch_watch(comrade_cluster *cluster, comrade_watch *watch)
     }
 }
 
+static void dispatch_push(comrade_cluster *cluster)
+{
+    comrade_error error = cluster->push_error;
+    bool is_missing = cluster->is_push_missing;
+    cluster->was_push_missing = is_missing;
+    pthread_mutex_unlock(&cluster->lock);
+    cluster->on_push(cluster->push_user, is_missing ? &error : NULL);
+}
+
 static void dispatch_call(comrade_cluster *cluster, struct call *call)
 {
     pthread_mutex_unlock(&cluster->lock);
@@ -194,6 +203,9 @@ size_t comrade_cluster_dispatch(comrade_cluster *cluster)
         case NOTE_CHECK:
             pthread_mutex_unlock(&cluster->lock);
             check_call_back(note);
+            break;
+        case NOTE_PUSH:
+            dispatch_push(cluster);
             break;
         }
         pthread_mutex_lock(&cluster->lock);

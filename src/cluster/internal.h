@@ -20,7 +20,7 @@
 
 /* --- Notes ------------------------------------------------------------------------------------ */
 
-enum note_kind { NOTE_CALL, NOTE_MEMBER, NOTE_WATCH, NOTE_CHECK };
+enum note_kind { NOTE_CALL, NOTE_MEMBER, NOTE_WATCH, NOTE_CHECK, NOTE_PUSH };
 
 struct note {
     struct note *next;
@@ -123,7 +123,6 @@ struct comrade_member {
     bool is_freed;  /* nothing is told any more */
     int n_tellings; /* callbacks that run now, and may read `core.shutdown` */
     /* The worker's. */
-    bool is_revealed;      /* a heartbeat, not the watch, told of a request */
     bool is_released;      /* freed by its user; kept until what it had said is written */
     int64_t keep_until_ms; /* of one that is released */
 };
@@ -168,7 +167,11 @@ struct worker {
     comrade_store *store; /* NULL: not open */
     int watch_fd;         /* -1: no push */
     bool must_watch;
-    int64_t next_watch_ms;     /* when to ask for a watch again, where it could not be had */
+    int64_t watch_asked_ms; /* when a watch was asked for last */
+    int64_t watch_pause_ms; /* how long not again */
+    int n_refusals;         /* how often it was not to be had, and all else was */
+    bool has_beaten_since_watch;
+    bool has_answered;         /* the store, since a call has failed or a watch was asked for */
     comrade_member **members;  /* sorted by id */
     comrade_member **gathered; /* those that a call is for; as much room as `members` */
     size_t n_members;
@@ -202,6 +205,8 @@ struct comrade_cluster {
     int64_t heartbeat_ms;
     int64_t call_timeout_ms;
     bool must_exist;
+    comrade_on_push on_push;
+    void *push_user;
     struct worker worker; /* the worker's */
     pthread_t thread;
     bool has_thread;
@@ -216,6 +221,10 @@ struct comrade_cluster {
     struct note *notes_first;
     struct note *notes_last;
     size_t n_notes;
+    struct note push_note;
+    bool is_push_missing;
+    bool was_push_missing; /* as the user was told last */
+    comrade_error push_error;
     bool is_closing;
 };
 
@@ -263,8 +272,20 @@ comrade_call worker_call(comrade_cluster *cluster, bool is_cancellable);
 comrade_status worker_call_result(const comrade_call *call, comrade_status status);
 /* Opens the store if it is not. */
 comrade_status worker_open(comrade_cluster *cluster, comrade_error *error);
+
+/* --- worker_push.c ------------------------------------------------------------------------------
+ */
+
 /* After a failed call: the store's watch may be another one, and must be asked for again. */
 void worker_failed(comrade_cluster *cluster);
+/* After one that worked. */
+void worker_answered(comrade_cluster *cluster);
+/* It has not said what it should have said: it is asked for again. */
+void worker_doubt_watch(comrade_cluster *cluster);
+void worker_drain_watch(comrade_cluster *cluster);
+/* Asks for a watch when that is due; true if it did. */
+bool worker_open_watch(comrade_cluster *cluster, int64_t now_ms);
+int64_t worker_watch_due_ms(const comrade_cluster *cluster);
 
 /* --- worker_records.c: each makes at most one call, and says whether it made one -----------------
  */

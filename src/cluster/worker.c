@@ -61,86 +61,6 @@ comrade_status worker_open(comrade_cluster *cluster, comrade_error *error)
     return cluster->driver->open(&config, &call, &cluster->worker.store, error);
 }
 
-void worker_failed(comrade_cluster *cluster)
-{
-    cluster->worker.must_watch = true;
-    cluster->worker.watch_fd = -1; /* the number may be somebody else's by now */
-}
-
-/* --- The watch -------------------------------------------------------------------------------- */
-
-static void on_change(void *user, const char *role, const char *id)
-{
-    comrade_cluster *cluster = user;
-    comrade_member *member = worker_find_member(cluster, id);
-    if (member != NULL) {
-        member_on_change(&member->core);
-    }
-    if (id[0] == '\0') {
-        cluster->worker.must_read_specs = true;
-    }
-    worker_watches_on_change(cluster, role);
-}
-
-static void on_resync(void *user)
-{
-    comrade_cluster *cluster = user;
-    for (size_t i = 0; i < cluster->worker.n_members; i++) {
-        member_on_change(&cluster->worker.members[i]->core);
-    }
-    cluster->worker.must_read_specs = true;
-    worker_watches_on_change(cluster, NULL);
-}
-
-static void drain_watch(comrade_cluster *cluster)
-{
-    struct worker *worker = &cluster->worker;
-    struct pollfd watch = {.fd = worker->watch_fd, .events = POLLIN};
-    if (worker->watch_fd < 0 || poll(&watch, 1, 0) <= 0) {
-        return;
-    }
-    comrade_watch_sink sink = {on_change, on_resync, cluster};
-    if (cluster->driver->drain(worker->store, &sink, NULL) != COMRADE_OK) {
-        worker->watch_fd = -1;
-        worker->must_watch = true;
-    }
-}
-
-/*
- * What was announced before the watch nobody heard. A heartbeat tells whether there was anything
- * for the members, and costs a store that many come back to less than reading their records would.
- * While heartbeats fail, the next has a time of its own.
- */
-static void look_anew(comrade_cluster *cluster)
-{
-    cluster->worker.is_beat_asked |= !cluster->worker.has_failed_to_beat;
-    worker_watches_on_change(cluster, NULL);
-}
-
-static bool open_watch(comrade_cluster *cluster, int64_t now_ms)
-{
-    struct worker *worker = &cluster->worker;
-    bool has_listeners = worker->n_members > 0 || worker->watches != NULL;
-    if (!worker->must_watch || !has_listeners || now_ms < worker->next_watch_ms ||
-        cluster->driver->watch == NULL) {
-        return false;
-    }
-    worker->watch_fd = -1;
-    if (worker_open(cluster, NULL) == COMRADE_OK) {
-        comrade_call call = worker_call(cluster, true);
-        worker->watch_fd = cluster->driver->watch(worker->store, &call, NULL);
-    }
-    worker->next_watch_ms = now_ms + cluster->heartbeat_ms / 10;
-    if (worker->watch_fd >= 0) {
-        worker->must_watch = false;
-        look_anew(cluster);
-    } else {
-        worker->next_watch_ms +=
-            env_random_between(cluster->env, 0, cluster->heartbeat_ms - cluster->heartbeat_ms / 10);
-    }
-    return true;
-}
-
 /* --- What users submit ------------------------------------------------------------------------ */
 
 /* The registration of one that is not there yet is a heartbeat too. */
@@ -227,7 +147,8 @@ static bool serve_members(comrade_cluster *cluster, int64_t now_ms)
 {
     bool must_beat = !cluster->worker.is_making_way;
     cluster->worker.is_making_way = false;
-    return open_watch(cluster, now_ms) || (must_beat && worker_beat_members(cluster, now_ms)) ||
+    return worker_open_watch(cluster, now_ms) ||
+           (must_beat && worker_beat_members(cluster, now_ms)) ||
            worker_write_members(cluster, now_ms) || worker_read_members(cluster, now_ms) ||
            worker_keep_specs(cluster, now_ms);
 }
@@ -260,7 +181,7 @@ int64_t worker_turn(comrade_cluster *cluster)
     take_submitted(cluster);
     int64_t now_ms = env_monotonic_ms(cluster->env);
     worker_tell_members(cluster, now_ms);
-    drain_watch(cluster);
+    worker_drain_watch(cluster);
     if (serve(cluster, now_ms)) {
         worker_tell_members(cluster, now_ms);
         return now_ms;

@@ -164,6 +164,9 @@ void worker_tell_members(comrade_cluster *cluster, int64_t now_ms)
     for (size_t i = 0; i < worker->n_members;) {
         comrade_member *member = worker->members[i];
         member_on_time(&member->core, now_ms);
+        if (member_take_unannounced(&member->core, now_ms)) {
+            worker_doubt_watch(cluster);
+        }
         tell(cluster, member);
         bool is_over = member->core.phase == MEMBER_ENDED || now_ms >= member->keep_until_ms;
         if (member->is_released && is_over) {

@@ -10,9 +10,9 @@ enum {
     WRITES_A_CALL = 500,
     READS_A_CALL = 1000,
     BEATS_A_CALL = 10000,
+    PUSH_PATIENCE_MS = 1000, /* how long push may lag behind a heartbeat */
     URGENT_RETRY_MIN_MS = 100,
     URGENT_RETRY_MAX_MS = 500,
-    PUSH_PATIENCE_MS = 1000, /* by then a request must have been announced */
 };
 
 /* Those that leave must not wait for long; the others come back spread over one interval. */
@@ -146,6 +146,7 @@ bool worker_write_members(comrade_cluster *cluster, int64_t now_ms)
                                         batch.results, &error);
     }
     if (status == COMRADE_OK) {
+        worker_answered(cluster);
         on_written(cluster, members, n, &batch, now_ms);
     } else {
         worker_fail_members(cluster, members, n, status, &error, now_ms);
@@ -166,14 +167,7 @@ static void on_read(comrade_cluster *cluster, comrade_member *member,
                     const struct snapshot *snapshot)
 {
     const comrade_record *record = snapshot_find(snapshot, member->core.id);
-    bool was_asked = member->core.is_asked;
     member_on_read(&member->core, record, snapshot->now_ms, is_owner_gone(cluster, record));
-    bool is_late = member->core.is_asked && !was_asked &&
-                   snapshot->now_ms - record->request.requested_ms > PUSH_PATIENCE_MS;
-    if (is_late && member->is_revealed && cluster->worker.watch_fd >= 0) {
-        worker_failed(cluster); /* it should have been announced: the watch is deaf */
-    }
-    member->is_revealed = false;
 }
 
 bool worker_read_members(comrade_cluster *cluster, int64_t now_ms)
@@ -205,6 +199,7 @@ bool worker_read_members(comrade_cluster *cluster, int64_t now_ms)
         snapshot.now_ms = page.now_ms;
     }
     if (status == COMRADE_OK) {
+        worker_answered(cluster);
         for (size_t i = 0; i < n; i++) {
             on_read(cluster, members[i], &snapshot);
         }
@@ -236,11 +231,12 @@ static void on_beaten(comrade_cluster *cluster, comrade_member **members, size_t
                       int64_t now_ms)
 {
     struct worker *worker = &cluster->worker;
+    /* What came before the watch was opened could not be announced. */
+    bool is_announced = worker->watch_fd >= 0 && worker->has_beaten_since_watch;
+    int64_t announced_by_ms = is_announced ? now_ms + PUSH_PATIENCE_MS : 0;
     worker->has_failed_to_beat = false;
     for (size_t i = 0; i < n_members; i++) {
-        bool was_told = members[i]->core.must_read;
-        member_on_beat(&members[i]->core, &results[i]);
-        members[i]->is_revealed |= !was_told && members[i]->core.must_read;
+        member_on_beat(&members[i]->core, &results[i], announced_by_ms);
     }
     if (summary->specs_revision != worker->specs_revision ||
         (summary->specs_revision == 0 && now_ms >= worker->next_specs_ms)) {
@@ -271,6 +267,7 @@ static comrade_status beat(comrade_cluster *cluster, comrade_member **members, s
         status = worker_call_result(&call, status);
     }
     if (status == COMRADE_OK) {
+        worker_answered(cluster);
         on_beaten(cluster, members, n, results, &summary, now_ms);
     } else {
         fail_beats(cluster, members, n, status, error, now_ms);
@@ -303,6 +300,7 @@ bool worker_beat_members(comrade_cluster *cluster, int64_t now_ms)
     }
     if (status == COMRADE_OK) {
         worker->next_beat_ms = now_ms + cluster->heartbeat_ms;
+        worker->has_beaten_since_watch = true;
     }
     if (status == COMRADE_CANCELED) {
         worker->is_making_way = true;
@@ -326,9 +324,6 @@ int64_t worker_members_due_ms(const comrade_cluster *cluster)
     if (has_need && worker->next_member_ms < due_ms) {
         due_ms = worker->next_member_ms;
     }
-    if (worker->must_watch && cluster->driver->watch != NULL &&
-        (worker->n_members > 0 || worker->watches != NULL) && worker->next_watch_ms < due_ms) {
-        due_ms = worker->next_watch_ms;
-    }
-    return due_ms;
+    int64_t watch_ms = worker_watch_due_ms(cluster);
+    return watch_ms < due_ms ? watch_ms : due_ms;
 }

@@ -76,6 +76,7 @@ static void end_look(comrade_cluster *cluster, comrade_watch *watch)
     comrade_status status = operation->status;
     comrade_members *now = NULL;
     if (status == COMRADE_OK) {
+        worker_answered(cluster);
         now = matching(cluster, watch, operation);
         status = now == NULL ? COMRADE_NO_MEMORY : COMRADE_OK;
     } else {

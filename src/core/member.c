@@ -242,6 +242,7 @@ void member_on_read(struct member *member, const comrade_record *record, int64_t
 void member_on_change(struct member *member)
 {
     member->must_read = true;
+    member->announced_by_ms = 0;
 }
 
 /* --- Writing and heartbeats ------------------------------------------------------------------- */
@@ -380,7 +381,19 @@ void member_on_written(struct member *member, int64_t sequence, const comrade_wr
     }
 }
 
-void member_on_beat(struct member *member, const comrade_beat_result *result)
+/* What was announced is to be read already. */
+static void compare_requests(struct member *member, int64_t request_revision,
+                             int64_t announced_by_ms)
+{
+    bool is_news = request_revision != member->request_revision;
+    if (is_news && !member->must_read && member->announced_by_ms == 0) {
+        member->announced_by_ms = announced_by_ms;
+    }
+    member->must_read |= is_news;
+}
+
+void member_on_beat(struct member *member, const comrade_beat_result *result,
+                    int64_t announced_by_ms)
 {
     if (member->phase != MEMBER_REGISTERED) {
         return;
@@ -402,7 +415,7 @@ void member_on_beat(struct member *member, const comrade_beat_result *result)
         lose(member); /* an old backup: its own part is not ours of now */
         return;
     }
-    member->must_read |= result->request_revision != member->request_revision;
+    compare_requests(member, result->request_revision, announced_by_ms);
     if (!is_dirty(member)) {
         come_back(member); /* else it is the write that must succeed */
     }
@@ -435,7 +448,22 @@ void member_on_time(struct member *member, int64_t monotonic_ms)
     }
 }
 
+static int64_t announcement_due_ms(const struct member *member)
+{
+    bool is_waiting = member->phase == MEMBER_REGISTERED && member->announced_by_ms != 0;
+    return is_waiting ? member->announced_by_ms : INT64_MAX;
+}
+
+bool member_take_unannounced(struct member *member, int64_t monotonic_ms)
+{
+    bool is_overdue = monotonic_ms >= announcement_due_ms(member);
+    member->announced_by_ms = is_overdue ? 0 : member->announced_by_ms;
+    return is_overdue;
+}
+
 int64_t member_next_time(const struct member *member)
 {
-    return shutdown_due_ms(member);
+    int64_t shutdown_ms = shutdown_due_ms(member);
+    int64_t announcement_ms = announcement_due_ms(member);
+    return shutdown_ms < announcement_ms ? shutdown_ms : announcement_ms;
 }

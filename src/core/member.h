@@ -59,8 +59,10 @@ struct member {
     int64_t committed_sequence; /* of what the store is known to have */
     int64_t request_revision;   /* the last one read */
     bool must_read;
-    bool is_lost;     /* the record is gone or older than ours, and not yet put back */
-    bool is_troubled; /* an ERROR was said and no call has worked since */
+    int64_t announced_by_ms; /* monotonic: when push must have told of the request that a heartbeat
+                                has told of; 0: there is none */
+    bool is_lost;            /* the record is gone or older than ours, and not yet put back */
+    bool is_troubled;        /* an ERROR was said and no call has worked since */
 
     /* What was asked of this incarnation. */
     bool is_asked; /* to leave */
@@ -120,14 +122,18 @@ void member_write(struct member *member, int64_t monotonic_ms, comrade_write *wr
                   comrade_change *change, comrade_own *own);
 /* `sequence` is own.sequence of the write that this answers. */
 void member_on_written(struct member *member, int64_t sequence, const comrade_write_result *result);
-void member_on_beat(struct member *member, const comrade_beat_result *result);
+/* What it tells of must be pushed by `announced_by_ms` (monotonic); 0: it need not. */
+void member_on_beat(struct member *member, const comrade_beat_result *result,
+                    int64_t announced_by_ms);
 /* A watch says that its record has changed, or that anything may have. */
 void member_on_change(struct member *member);
 /* A call for it has failed: said once, until something works again. */
 void member_on_failed(struct member *member, const comrade_error *error);
 /* Something may have become due by the passing of time. */
 void member_on_time(struct member *member, int64_t monotonic_ms);
-/* When on_time should be called next; INT64_MAX: no need. */
+/* Has push failed to tell in time what a heartbeat had told of? True once for each time. */
+bool member_take_unannounced(struct member *member, int64_t monotonic_ms);
+/* When these two should be called next; INT64_MAX: no need. */
 int64_t member_next_time(const struct member *member);
 
 #endif

@@ -78,6 +78,46 @@ static comrade_status snapshot(comrade_store *store, const comrade_call *call,
                : memory_driver.snapshot(store, call, query, from, sink, page, error);
 }
 
+static int watch(comrade_store *store, const comrade_call *call, comrade_error *error)
+{
+    current->n_watches++;
+    if (current->is_failing || current->has_no_push) {
+        comrade_error_set(error, COMRADE_UNAVAILABLE, "notifications do not arrive");
+        return -1;
+    }
+    return memory_driver.watch(store, call, error);
+}
+
+static void drop_change(void *user, const char *role, const char *id)
+{
+    (void)user;
+    (void)role;
+    (void)id;
+}
+
+static void drop_resync(void *user)
+{
+    (void)user;
+}
+
+static comrade_status drain(comrade_store *store, const comrade_watch_sink *sink,
+                            comrade_error *error)
+{
+    static const comrade_watch_sink deaf = {drop_change, drop_resync, NULL};
+    return current->is_failing ? fail(error)
+                               : memory_driver.drain(store, current->is_deaf ? &deaf : sink, error);
+}
+
+static void on_push(void *user, const comrade_error *error)
+{
+    struct turns *turns = user;
+    turns->n_pushes_lost += error != NULL;
+    turns->n_pushes_back += error == NULL;
+    if (error != NULL) {
+        turns->push_error = *error;
+    }
+}
+
 int turns_register(void **state)
 {
     (void)state;
@@ -86,6 +126,8 @@ int turns_register(void **state)
     driver.heartbeat = heartbeat;
     driver.write = write_all;
     driver.snapshot = snapshot;
+    driver.watch = watch;
+    driver.drain = drain;
     return comrade_store_register(&driver) == COMRADE_OK ? 0 : -1;
 }
 
@@ -98,6 +140,8 @@ comrade_status turns_open(struct turns *turns, const char *name, comrade_error *
     comrade_cluster_options options = COMRADE_CLUSTER_OPTIONS_INIT;
     options.store = store;
     options.heartbeat_ms = TURNS_HEARTBEAT_MS;
+    options.on_push = on_push;
+    options.push_user = turns;
     return cluster_open(&options, &turns->env, false, &turns->cluster, error);
 }
 

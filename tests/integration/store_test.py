@@ -12,7 +12,8 @@ import pytest
 from conftest import BUILD, HANG_S, PROGRAM, clean_environment, wait_until
 
 DONE, FAILED, USAGE, REFUSED, UNAVAILABLE = 0, 1, 2, 3, 5
-OWNED = clean_environment(COMRADE_MODULE_PATH=str(BUILD / "tests" / "modules"))
+MODULES = str(BUILD / "tests" / "modules")
+OWNED = clean_environment(COMRADE_MODULE_PATH=MODULES)
 READING = [["list"], ["show", "app-1"], ["kill", "app-1"], ["kill-oldest", "--role", "app"],
            ["rolling-kill", "--role", "app"], ["zombify", "app-1"], ["role", "show", "app"],
            ["role", "set", "app", "--min", "1"], ["clear-stale"], ["store", "check"],
@@ -88,6 +89,34 @@ def test_a_store_that_cannot_be_reached_is_not_set_up_or_dropped():
         done = owned("store", *verb, "--store", "owned://user:secret@nowhere/x")
         assert done.returncode == UNAVAILABLE and done.stdout == ""
         assert "nobody there" in done.stderr and "secret" not in done.stderr
+
+
+# --- Push that cannot be had ----------------------------------------------------------------------
+
+@pytest.fixture
+def pushless(comrade, tmp_path):
+    """Starts a verb on a store that cannot push until the file `push` is there."""
+    comrade.store_url = f"pushless:{tmp_path}/push"
+    return lambda *arguments: comrade.start(*arguments, env={"COMRADE_MODULE_PATH": MODULES})
+
+
+def test_an_agent_says_once_that_nothing_is_pushed(pushless, tmp_path):
+    agent = pushless("run", "--role", "app", "--heartbeat", "100ms", "--", "sleep", "1000")
+    wait_until(lambda: "event=push-unavailable" in agent.err.read_text(), "it says so")
+    assert f"there is no {tmp_path}/push" in agent.err.read_text()
+    time.sleep(1)  # it is asked for again meanwhile
+    (tmp_path / "push").touch()
+    wait_until(lambda: "event=push-restored" in agent.err.read_text(), "it is back")
+    said = agent.err.read_text()
+    assert said.count("event=push-unavailable") == 1 and said.count("event=push-restored") == 1
+    assert "store-error" not in said
+
+
+def test_watch_says_once_that_nothing_is_pushed(pushless, tmp_path):
+    watch = pushless("watch")
+    wait_until(lambda: "not at once" in watch.err.read_text(), "it says so")
+    assert f"there is no {tmp_path}/push" in watch.err.read_text()
+    assert watch.err.read_text().count("\n") == 1
 
 
 # --- drop -----------------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ static void beat(struct world *world, comrade_status status)
     comrade_beat_result result = {.status = status,
                                   .own_sequence = world->record.own.sequence,
                                   .request_revision = world->record.request.revision};
-    member_on_beat(&world->member, &result);
+    member_on_beat(&world->member, &result, world->monotonic_ms + 1000);
 }
 
 static void make_registered(struct world *world)
@@ -168,6 +168,39 @@ static void a_heartbeat_that_reveals_a_request_has_it_read(void **state)
     ask_to_leave(&world);
     beat(&world, COMRADE_OK);
     assert_true(member_needs_read(&world.member));
+    member_finish(&world.member);
+}
+
+static void a_request_that_no_push_announces_within_a_second_is_noticed(void **state)
+{
+    (void)state;
+    struct world world;
+    make_registered(&world);
+    ask_to_leave(&world);
+    beat(&world, COMRADE_OK);
+    see(&world);
+    assert_false(member_take_unannounced(&world.member, world.monotonic_ms));
+    assert_int_equal(member_next_time(&world.member), world.monotonic_ms + 1000);
+    assert_false(member_take_unannounced(&world.member, world.monotonic_ms + 999));
+    assert_true(member_take_unannounced(&world.member, world.monotonic_ms + 1000));
+    assert_false(member_take_unannounced(&world.member, world.monotonic_ms + 1000)); /* once */
+    member_finish(&world.member);
+}
+
+static void a_request_that_push_announces_is_none_that_it_missed(void **state)
+{
+    (void)state;
+    struct world world;
+    make_registered(&world);
+    ask_to_leave(&world);
+    beat(&world, COMRADE_OK);
+    member_on_change(&world.member); /* a little later than the heartbeat */
+    assert_false(member_take_unannounced(&world.member, world.monotonic_ms + 5000));
+    see(&world);
+    world.record.request.revision++;
+    member_on_change(&world.member); /* a little earlier */
+    beat(&world, COMRADE_OK);
+    assert_false(member_take_unannounced(&world.member, world.monotonic_ms + 5000));
     member_finish(&world.member);
 }
 
@@ -383,6 +416,8 @@ int main(void)
         cmocka_unit_test(only_a_dead_owner_loses_its_id),
         cmocka_unit_test(who_was_faster_is_looked_at_again),
         cmocka_unit_test(a_heartbeat_that_reveals_a_request_has_it_read),
+        cmocka_unit_test(a_request_that_no_push_announces_within_a_second_is_noticed),
+        cmocka_unit_test(a_request_that_push_announces_is_none_that_it_missed),
         cmocka_unit_test(shutdown_is_told_once_alive_false_is_committed),
         cmocka_unit_test(shutdown_is_told_once_for_an_incarnation),
         cmocka_unit_test(a_store_that_does_not_answer_delays_shutdown_by_five_seconds),

@@ -91,7 +91,7 @@ static void a_heartbeat_does_not_end_the_trouble_of_a_write(void **state)
     comrade_beat_result beat = {.status = COMRADE_OK, .own_sequence = 1};
     for (int i = 0; i < 3; i++) {
         answer(&member, sent(&member).sequence, COMRADE_DENIED);
-        member_on_beat(&member, &beat);
+        member_on_beat(&member, &beat, 0);
     }
     assert_int_equal(member.events, MEMBER_EVENT_ERROR);
     answer(&member, sent(&member).sequence, COMRADE_OK);
