@@ -1,6 +1,7 @@
 #include "contract/postgres_logins.h"
 
 #include "base/buffer.h"
+#include "store/url.h"
 
 #include <ctype.h>
 #include <libpq-fe.h>
@@ -87,6 +88,24 @@ void logins_make(const char *name, const char *groups, char url[POSTGRES_URL_SIZ
     postgres_server_run(server, NULL, buffer_text(&sql));
     buffer_finish(&sql);
     change_user(url, name);
+}
+
+comrade_status logins_open(const char *url, int64_t within_ms, comrade_store **store,
+                           comrade_error *error)
+{
+    char *shown = url_redact(url);
+    assert_non_null(shown);
+    comrade_store_config config = {.size = sizeof config,
+                                   .url = url,
+                                   .shown_url = shown,
+                                   .name_space = "",
+                                   .kind = "ComradeServer",
+                                   .wall_ms = contract_wall_ms};
+    comrade_call call = contract_call();
+    call.deadline_ms = call.now_ms(call.clock) + within_ms;
+    comrade_status status = postgres_driver.open(&config, &call, store, error);
+    free(shown);
+    return status;
 }
 
 const char *logins_run(const char *url, const char *sql)

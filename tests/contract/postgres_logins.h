@@ -26,6 +26,10 @@ void logins_run_setup_text(const char *url);
  */
 void logins_make(const char *name, const char *groups, char url[POSTGRES_URL_SIZE]);
 
+/* Opens as the store layer does, which hides the URL's secrets; the call has so much time. */
+comrade_status logins_open(const char *url, int64_t within_ms, comrade_store **store,
+                           comrade_error *error);
+
 /* One statement as the login of the URL: the SQLSTATE it failed with, "" if it did not, or
    "nothing" if it worked and changed no row. */
 const char *logins_run(const char *url, const char *sql);

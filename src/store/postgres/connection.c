@@ -208,7 +208,9 @@ static comrade_status try_host(comrade_store *store, const struct targets *targe
                                    store->shown_url);
     } else {
         struct address at = {host, address, port, session_attributes};
-        status = address[0] == '\0' && resolve_is_name(host)
+        int64_t number;
+        bool is_port = port[0] == '\0' || text_to_number(port, 1, UINT16_MAX, &number);
+        status = address[0] == '\0' && is_port && resolve_is_name(host)
                      ? try_addresses(store, at, call, connection, error)
                      : try_address(store, &at, call, connection, error);
     }
@@ -244,7 +246,8 @@ static comrade_status try_hosts(comrade_store *store, const struct targets *targ
 
 /*
  * What the URL, the environment and the service file come to is told by a connection alone: so by
- * one that a word which no server can have meant keeps from being begun.
+ * one that a word which no server can have meant keeps from being begun. If libpq complains of
+ * something else, it is that which is wrong.
  */
 static PGconn *begin_nothing(const comrade_store *store)
 {
@@ -262,11 +265,22 @@ comrade_status postgres_connect(comrade_store *store, const comrade_call *call, 
     }
     struct targets targets;
     read_targets(unmade, &targets);
+    comrade_status status = COMRADE_OK;
+    if (postgres_is_misread(store, targets.hosts, targets.ports,
+                            option_value(targets.options, "dbname"))) {
+        status = postgres_explain_misread(store, error);
+    } else if (strstr(PQerrorMessage(unmade), "\"?\"") == NULL) {
+        status = postgres_explain_url(store, unmade, error);
+    }
     PQfinish(unmade);
+    if (status != COMRADE_OK) {
+        PQconninfoFree(targets.options);
+        return status;
+    }
     bool is_preference =
         targets.n_hosts > 1 && strcmp(targets.session_attributes, "prefer-standby") == 0;
     const char *wanted = is_preference ? "standby" : targets.session_attributes;
-    comrade_status status = try_hosts(store, &targets, wanted, call, connection, error);
+    status = try_hosts(store, &targets, wanted, call, connection, error);
     if (status != COMRADE_OK && is_preference && !comrade_call_is_over(call)) {
         status = try_hosts(store, &targets, "any", call, connection, error);
     }

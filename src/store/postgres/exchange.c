@@ -157,7 +157,8 @@ static void receive_all(struct exchange *exchange, size_t n_statements, struct a
 }
 
 /* The synchronization that ends the pipeline; a result behind it there is none. Before it may come
-   the end of the last statement, and the failure, with its end, of a commit that nobody asked for. */
+   the end of the last statement, and the failure, with its end, of a commit that nobody asked for.
+ */
 static void receive_end(struct exchange *exchange)
 {
     enum { TRIES_MAX = 4 };

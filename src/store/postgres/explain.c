@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_LIMIT = 1024, SQL_STATE_LEN = 5 };
+enum { TEXT_LIMIT = 1024 };
 
 struct meaning {
     const char *sql_state; /* or its first characters */
@@ -57,6 +57,13 @@ static const struct meaning *find_meaning(const char *sql_state)
     return &unknown;
 }
 
+comrade_status sql_state_meaning(const char *sql_state, const char **advice)
+{
+    const struct meaning *meaning = find_meaning(sql_state);
+    *advice = meaning->advice;
+    return meaning->status;
+}
+
 static bool is_state(const char *sql_state, const char *prefix)
 {
     return strncmp(sql_state, prefix, strlen(prefix)) == 0;
@@ -80,8 +87,7 @@ bool sql_state_is_of_one(const char *sql_state)
            is_state(sql_state, "42501");
 }
 
-/* A first line of it, without what ends it. */
-static void append_line(struct buffer *out, const char *text)
+void append_first_line(struct buffer *out, const char *text)
 {
     size_t len = strcspn(text, "\n");
     while (len > 0 && isspace((unsigned char)text[len - 1])) {
@@ -96,7 +102,7 @@ comrade_status postgres_explain(const comrade_store *store, const char *what, co
     const struct meaning *meaning = find_meaning(sql_state);
     struct buffer line;
     buffer_init(&line, TEXT_LIMIT);
-    append_line(&line, said);
+    append_first_line(&line, said);
     comrade_status status = comrade_error_set(
         error, meaning->status, "%s: %s: %s%s%s", store->shown_url, what,
         line.len == 0 ? "the connection was lost" : buffer_text(&line),
@@ -150,101 +156,4 @@ comrade_status postgres_explain_over(const comrade_store *store, const comrade_c
     }
     return comrade_error_set(error, COMRADE_UNAVAILABLE, "%s: %s: no answer in time",
                              store->shown_url, what);
-}
-
-/* --- No connection -----------------------------------------------------------------------------
- */
-
-/* "FATAL:  28P01: password …": where the five characters are. NULL: the server said nothing. */
-static const char *find_sql_state(const char *said)
-{
-    for (const char *at = strstr(said, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
-        const char *state = at + strlen(":  ");
-        size_t len = strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-        if (len == SQL_STATE_LEN && strncmp(state + len, ": ", 2) == 0) {
-            return state;
-        }
-    }
-    return NULL;
-}
-
-/* Where several addresses were tried, what the last one said. */
-static const char *last_attempt(const char *said)
-{
-    const char *last = said;
-    for (const char *at = said; (at = strstr(at, "\nconnection to ")) != NULL; at++) {
-        last = at + 1;
-    }
-    return last;
-}
-
-static void append_without(struct buffer *out, const char *text, const char *secret)
-{
-    size_t len = secret == NULL ? 0 : strlen(secret);
-    while (*text != '\0') {
-        const char *found = len == 0 ? NULL : strstr(text, secret);
-        buffer_append(out, text, found == NULL ? strlen(text) : (size_t)(found - text));
-        if (found == NULL) {
-            return;
-        }
-        buffer_append_text(out, "***");
-        text = found + len;
-    }
-}
-
-/* The URL cannot be read: only what comes before the first quotation is surely not from it. */
-static void append_unquoted(struct buffer *out, const char *said)
-{
-    size_t len = strcspn(said, "\"\n");
-    while (len > 0 && (said[len - 1] == ' ' || said[len - 1] == ':')) {
-        len--;
-    }
-    buffer_append(out, said, len);
-}
-
-static void append_shown(struct buffer *out, const comrade_store *store, const char *said)
-{
-    PQconninfoOption *options = PQconninfoParse(store->url, NULL);
-    const char *password = NULL;
-    for (PQconninfoOption *at = options; at != NULL && at->keyword != NULL; at++) {
-        if (strcmp(at->keyword, "password") == 0) {
-            password = at->val;
-        }
-    }
-    if (options == NULL) {
-        append_unquoted(out, said);
-    } else {
-        struct buffer line;
-        buffer_init(&line, TEXT_LIMIT);
-        append_line(&line, said);
-        append_without(out, buffer_text(&line), password);
-        buffer_finish(&line);
-    }
-    PQconninfoFree(options);
-}
-
-comrade_status postgres_explain_connect(const comrade_store *store, const PGconn *connection,
-                                        comrade_error *error)
-{
-    const char *said = last_attempt(PQerrorMessage(connection));
-    const char *found = find_sql_state(said);
-    char sql_state[SQL_STATE_LEN + 1] = "";
-    struct buffer shown;
-    buffer_init(&shown, TEXT_LIMIT);
-    if (found != NULL) {
-        memcpy(sql_state, found, SQL_STATE_LEN);
-        said = found + strlen("28P01: ");
-    }
-    append_shown(&shown, store, said);
-    const struct meaning *meaning = find_meaning(sql_state);
-    comrade_status status = meaning->status;
-    const char *advice = meaning->advice;
-    if (PQconnectionNeedsPassword(connection) != 0) {
-        status = COMRADE_DENIED;
-        advice = "give it in the URL, in PGPASSWORD or in ~/.pgpass";
-    }
-    comrade_error_set(error, status, "%s: connect: %s%s%s", store->shown_url, buffer_text(&shown),
-                      advice == NULL ? "" : "; ", advice == NULL ? "" : advice);
-    buffer_finish(&shown);
-    return status;
 }

@@ -112,7 +112,8 @@ const char *result_text(const PGresult *result, int row, int column);
 int64_t result_number(const PGresult *result, int row, int column);
 bool result_is_true(const PGresult *result, int row, int column);
 
-/* --- explain.c ---------------------------------------------------------------------------------
+/* --- explain.c, explain_connect.c
+ * ---------------------------------------------------------------------------------
  */
 
 /* Is it the schema that is missing, or a part of it? */
@@ -121,15 +122,26 @@ bool sql_state_is_schema(const char *sql_state);
 bool sql_state_is_collision(const char *sql_state);
 /* Is it about one of the values, so that other writes of the batch may do? */
 bool sql_state_is_of_one(const char *sql_state);
+/* What is to be made of it, and what the reader can do: NULL if nothing. */
+comrade_status sql_state_meaning(const char *sql_state, const char **advice);
+/* A text's first line, without the blanks that end it. */
+void append_first_line(struct buffer *out, const char *text);
 /* Says what a server's error means. `said` is libpq's, and may have several lines. */
 comrade_status postgres_explain(const comrade_store *store, const char *what, const char *sql_state,
                                 const char *said, comrade_error *error);
 /* Says which group the write takes. */
 comrade_status postgres_explain_denied(const comrade_store *store, const comrade_write *write,
                                        comrade_error *error);
-/* Says why there is no connection. */
+/* INVALID: says what of the URL, or of what it is completed by, is wrong. */
+comrade_status postgres_explain_url(const comrade_store *store, const PGconn *connection,
+                                    comrade_error *error);
+/* Says why there is no connection. INVALID if it is the URL that is wrong. */
 comrade_status postgres_explain_connect(const comrade_store *store, const PGconn *connection,
                                         comrade_error *error);
+/* Is it read otherwise than it was meant, because something in it was not escaped? */
+bool postgres_is_misread(const comrade_store *store, const char *hosts, const char *ports,
+                         const char *database);
+comrade_status postgres_explain_misread(const comrade_store *store, comrade_error *error);
 /* The call is over: its deadline passed, or somebody wants the thread. */
 comrade_status postgres_explain_over(const comrade_store *store, const comrade_call *call,
                                      const char *what, comrade_error *error);
