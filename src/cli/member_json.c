@@ -132,6 +132,19 @@ static void append_request(struct buffer *buf, const comrade_member_data *member
     buffer_append(buf, "}", 1);
 }
 
+/* Who took it off the list, where nobody has asked it to leave since. */
+static void append_zombified(struct buffer *buf, const comrade_member_data *member)
+{
+    if (member->request != COMRADE_REQUEST_NONE || member->requested_by[0] == '\0') {
+        buffer_append_text(buf, ",\"zombified\":null");
+        return;
+    }
+    append_text(buf, ",\"zombified\":{\"by\":", member->requested_by);
+    append_text(buf, ",\"reason\":", member->request_reason);
+    append_text(buf, ",\"id\":", member->request_id);
+    buffer_append(buf, "}", 1);
+}
+
 bool member_json_append_fields(struct buffer *buf, const comrade_member_data *member)
 {
     append_text(buf, "\"id\":", member->id);
@@ -154,6 +167,7 @@ bool member_json_append_fields(struct buffer *buf, const comrade_member_data *me
     append_text(buf, ",\"version\":", member->version);
     append_number(buf, ",\"incarnation\":", member->incarnation);
     append_request(buf, member);
+    append_zombified(buf, member);
     append_object(buf, ",\"details\":", member->details);
     return !buf->is_failed;
 }

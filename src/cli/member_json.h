@@ -9,7 +9,8 @@
 /*
  * Appends one object without a line break. The first fields are the original's: id, role, alive,
  * healthy, stale, created, updated, shutdownDate, metadata. Then come available, state, host, pid,
- * version, incarnation, request {kind, by, reason, at, id}, details. Times are ms since 1970.
+ * version, incarnation, request {kind, by, reason, at, id}, zombified {by, reason, id}, details.
+ * Times are ms since 1970.
  * Each name is always there: null where there is nothing. False: the buffer failed.
  */
 bool member_json_append(struct buffer *buf, const comrade_member_data *member);

@@ -264,15 +264,16 @@ static void each_name_is_always_there(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "id",      "role",         "alive",       "healthy",   "stale",  "created",
-        "updated", "shutdownDate", "metadata",    "available", "state",  "host",
-        "pid",     "version",      "incarnation", "request",   "details"};
+        "id",      "role",         "alive",       "healthy",   "stale",     "created",
+        "updated", "shutdownDate", "metadata",    "available", "state",     "host",
+        "pid",     "version",      "incarnation", "request",   "zombified", "details"};
     json_t *object = parsed(&plain);
     assert_int_equal(json_object_size(object), sizeof names / sizeof *names);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_non_null(json_object_get(object, names[i]));
     }
     assert_true(json_is_null(json_object_get(object, "request")));
+    assert_true(json_is_null(json_object_get(object, "zombified")));
     assert_true(json_is_null(json_object_get(object, "shutdownDate")));
     assert_int_equal(json_integer_value(json_object_get(object, "updated")), NOW_MS - 1200);
     assert_int_equal(json_integer_value(json_object_get(object, "pid")), 4711);
@@ -298,6 +299,25 @@ static void a_request_says_who_when_and_why(void **state)
     assert_string_equal(text_of(request, "id"), "r-1");
     assert_int_equal(json_integer_value(json_object_get(request, "at")), NOW_MS - 10);
     assert_int_equal(json_integer_value(json_object_get(object, "shutdownDate")), NOW_MS - 10);
+    assert_true(json_is_null(json_object_get(object, "zombified")));
+    json_decref(object);
+}
+
+static void a_zombie_says_who_made_it_one_and_why(void **state)
+{
+    (void)state;
+    comrade_member_data member = plain;
+    member.is_alive = false;
+    member.request_id = "r-2";
+    member.requested_by = "anna@desk";
+    member.request_reason = "odd";
+    json_t *object = parsed(&member);
+    const json_t *zombified = json_object_get(object, "zombified");
+    assert_string_equal(text_of(zombified, "by"), "anna@desk");
+    assert_string_equal(text_of(zombified, "reason"), "odd");
+    assert_string_equal(text_of(zombified, "id"), "r-2");
+    assert_string_equal(text_of(object, "state"), "up"); /* as it says itself */
+    assert_true(json_is_null(json_object_get(object, "request")));
     json_decref(object);
 }
 
@@ -347,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_row_says_how_a_member_is),
         cmocka_unit_test(each_name_is_always_there),
         cmocka_unit_test(a_request_says_who_when_and_why),
+        cmocka_unit_test(a_zombie_says_who_made_it_one_and_why),
         cmocka_unit_test(what_a_terminal_acts_on_is_escaped_and_means_the_same),
         cmocka_unit_test(bytes_that_are_no_text_become_a_replacement),
         cmocka_unit_test(a_line_that_does_not_fit_is_a_failure),

@@ -284,6 +284,7 @@ def test_the_service_is_started_although_the_store_cannot_be_reached(comrade, tm
     agent = run(comrade, command=writes_pid(tmp_path / "pid"))
     pid = int(wait_for_file(tmp_path / "pid"))
     assert "event=store-error" in agent.err.read_text()
+    assert "runs without being listed; the store is tried again" in agent.err.read_text()
     folder.mkdir()
     found = wait_for_state(comrade, "up")
     assert found["pid"] == pid and found["alive"]
