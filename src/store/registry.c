@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/text.h"
 #include "store/memory/memory.h"
+#include "store/module_path.h"
 #include "store/sqlite/sqlite.h"
 #include "store/url.h"
 
@@ -15,7 +16,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { REGISTERED_MAX = 16, SCHEME_MAX_BYTES = 31, PATH_LIMIT = 4096 };
 
@@ -115,19 +115,17 @@ static comrade_status read_module(void *module, const char *path, const char *sc
     return status;
 }
 
-/* The directory is fixed; another can be named only by one who is not running set-user-ID. */
 static comrade_status load_module(const char *scheme, const comrade_store_driver **driver,
                                   comrade_error *error)
 {
-    const char *folder = secure_getenv("COMRADE_MODULE_PATH");
     struct buffer path;
     buffer_init(&path, PATH_LIMIT);
     comrade_status status;
+    bool is_there;
     void *module = NULL;
-    if (!buffer_append_format(&path, "%s/libcomrade-store-%s.so",
-                              folder == NULL ? COMRADE_MODULE_DIR : folder, scheme)) {
+    if (!module_path(scheme, &path, &is_there)) {
         status = comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for a driver's path");
-    } else if (access(buffer_text(&path), F_OK) != 0) {
+    } else if (!is_there) {
         status = has_module(scheme)
                      ? comrade_error_set(error, COMRADE_UNSUPPORTED,
                                          "the driver for %s: is not installed (there is no %s); "

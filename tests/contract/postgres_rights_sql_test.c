@@ -143,8 +143,8 @@ static void an_admin_writes_nothing_that_a_member_says(void **state)
         "UPDATE comrade.heartbeat SET updated = 1",
         "UPDATE comrade.heartbeat SET incarnation = 1",
         "UPDATE comrade.heartbeat SET own_sequence = 1",
-        "INSERT INTO comrade.heartbeat (cluster, id, updated, incarnation, own_sequence)"
-        " VALUES (1, 'x', 1, 1, 1)",
+        ("INSERT INTO comrade.heartbeat (cluster, id, updated, incarnation, own_sequence)"
+         " VALUES (1, 'x', 1, 1, 1)"),
         "DELETE FROM comrade.role_spec",
     };
     for (size_t i = 0; i < sizeof denied / sizeof denied[0]; i++) {
@@ -170,8 +170,8 @@ static void nobody_makes_or_breaks_anything_in_the_schema(void **state)
     static const char *const denied[] = {
         "CREATE TABLE comrade.mine (a integer)",
         "CREATE FUNCTION comrade.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
-        "CREATE TRIGGER mine BEFORE UPDATE ON comrade.member"
-        " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        ("CREATE TRIGGER mine BEFORE UPDATE ON comrade.member"
+         " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"),
         "TRUNCATE comrade.member",
         "ALTER TABLE comrade.member ADD COLUMN mine integer",
         "ALTER TABLE comrade.member DISABLE ROW LEVEL SECURITY",
@@ -219,8 +219,8 @@ static void no_value_that_a_member_can_store_fails_what_others_read(void **state
         "INSERT INTO comrade.role_spec VALUES (1, 'x', 1, 'no JSON')",
         "INSERT INTO comrade.role_spec VALUES (1, 'x', 0, '{}')",
         "INSERT INTO comrade.cluster (namespace, kind) VALUES (repeat('x', 70), 'y')",
-        "INSERT INTO comrade.heartbeat (cluster, id, updated, incarnation, own_sequence)"
-        " VALUES (1, repeat('x', 200), 1, 1, 1)",
+        ("INSERT INTO comrade.heartbeat (cluster, id, updated, incarnation, own_sequence)"
+         " VALUES (1, repeat('x', 200), 1, 1, 1)"),
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         const char *sql_state = logins_run(service, refused[i]);

@@ -1,5 +1,6 @@
 """What `cmake --install` puts down can be used: from C and C++, by pkg-config and by CMake."""
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -19,14 +20,14 @@ int buffer_init(void)
     return 7;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     comrade_cluster_options options = COMRADE_CLUSTER_OPTIONS_INIT;
     comrade_cluster *cluster = NULL;
     comrade_client *client = NULL;
     comrade_members *members = NULL;
     comrade_error error;
-    options.store = "memory:";
+    options.store = argc > 1 ? argv[1] : "memory:";
     if (comrade_cluster_open(&options, &cluster, &error) != COMRADE_OK ||
         comrade_client_new(cluster, NULL, &client, &error) != COMRADE_OK ||
         comrade_client_get_members(client, NULL, 5000, &members, &error) != COMRADE_OK) {
@@ -41,6 +42,9 @@ int main(void)
 }
 """
 OUTPUT = "1.0.0 0 7\n"
+MODULE = "comrade/libcomrade-store-postgres.so"
+# Nobody listens there: whoever has the driver can say so.
+NOBODY = "postgres://127.0.0.1:1/nowhere"
 
 CMAKE_LISTS = """
 cmake_minimum_required(VERSION 3.25)
@@ -94,13 +98,54 @@ def test_everything_is_where_it_belongs(prefix, libdir):
                 f"{lib}/libcomrade.so.1", f"{lib}/libcomrade.so.1.0.0", f"{lib}/libcomrade.a",
                 f"{lib}/pkgconfig/comrade.pc", f"{lib}/cmake/comrade/comradeConfig.cmake",
                 "bin/comrade", "lib/systemd/system/comrade@.service", "share/man/man1/comrade.1",
-                "share/doc/comrade/ARCHITECTURE.md"}
+                "share/doc/comrade/ARCHITECTURE.md", f"{lib}/{MODULE}"}
     assert expected - installed == set()
 
 
 def test_the_program_is_one_file_that_runs_anywhere(prefix):
     assert "1.0.0" in run(prefix / "bin/comrade", "version", env={"PATH": "/usr/bin:/bin"})
     assert "libcomrade" not in run("ldd", prefix / "bin/comrade")
+
+
+# --- Drivers that are modules ---
+
+def says_nobody_listens(*command, **variables):
+    environment = {"PATH": "/usr/bin:/bin", **variables}
+    done = subprocess.run([str(word) for word in command], env=environment, text=True,
+                          capture_output=True, timeout=HANG_S, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Connection refused" in said or "is not installed" in said, said
+    return "Connection refused" in said
+
+
+def test_the_installed_program_finds_the_installed_driver(prefix, libdir, tmp_path):
+    program = prefix / "bin/comrade"
+    assert says_nobody_listens(program, "list", "--store", NOBODY)
+    assert not says_nobody_listens(program, "list", "--store", NOBODY,
+                                   COMRADE_MODULE_PATH=str(tmp_path))
+    # The whole tree may be moved; the program alone has left the driver behind.
+    moved = tmp_path / "moved"
+    shutil.copytree(prefix, moved, symlinks=True)
+    assert says_nobody_listens(moved / "bin/comrade", "list", "--store", NOBODY)
+    (moved / libdir.relative_to(prefix) / MODULE).unlink()
+    assert not says_nobody_listens(moved / "bin/comrade", "list", "--store", NOBODY)
+
+
+def test_the_program_finds_the_driver_that_was_built_with_it():
+    assert says_nobody_listens(BUILD / "comrade", "list", "--store", NOBODY)
+
+
+def test_a_users_program_finds_the_driver_beside_the_library(libdir, sources):
+    program = sources / "program"
+    run("gcc", sources / "user.c", "-o", program, *pkg_config(libdir, "--cflags", "--libs"))
+    assert says_nobody_listens(program, NOBODY, LD_LIBRARY_PATH=str(libdir))
+
+
+def test_a_driver_is_a_component_of_its_own(libdir, prefix, tmp_path):
+    run("cmake", "--install", BUILD, "--prefix", tmp_path, "--component", "postgres")
+    installed = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert installed == [libdir.relative_to(prefix) / MODULE]
 
 
 def test_the_soname_carries_the_major_version(libdir):
