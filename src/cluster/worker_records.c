@@ -51,15 +51,22 @@ void worker_fail_members(comrade_cluster *cluster, comrade_member **members, siz
     }
 }
 
-/* Heartbeats have a time of their own, so that nothing else that fails holds them up. */
+/*
+ * Heartbeats have a time of their own, so that nothing else that fails holds them up. If they fail
+ * again, the watch goes by it: with two times, the earlier counts, and then a store that comes back
+ * has half of all workers there in a third of the time.
+ */
 static void fail_beats(comrade_cluster *cluster, comrade_member **members, size_t n_members,
                        comrade_status status, const comrade_error *error, int64_t now_ms)
 {
+    struct worker *worker = &cluster->worker;
     if (tell_failed(cluster, members, n_members, status, error)) {
-        cluster->worker.has_failed_to_beat = true;
-        cluster->worker.next_beat_ms =
-            now_ms +
-            env_random_between(cluster->env, cluster->heartbeat_ms / 10, cluster->heartbeat_ms);
+        worker->next_beat_ms = now_ms + env_random_between(cluster->env, cluster->heartbeat_ms / 10,
+                                                           cluster->heartbeat_ms);
+        if (worker->has_failed_to_beat) {
+            worker->watch_pause_ms = worker->next_beat_ms - worker->watch_asked_ms;
+        }
+        worker->has_failed_to_beat = true;
     }
 }
 

@@ -33,8 +33,15 @@ static void random_bytes(void *user, void *bytes, size_t n_bytes)
     }
 }
 
+static void note_failure(void)
+{
+    current->n_failing_moments += current->now_ms != current->last_failing_ms;
+    current->last_failing_ms = current->now_ms;
+}
+
 static comrade_status fail(comrade_error *error)
 {
+    note_failure();
     return comrade_error_set(error, COMRADE_UNAVAILABLE, "the store is down");
 }
 
@@ -81,6 +88,9 @@ static comrade_status snapshot(comrade_store *store, const comrade_call *call,
 static int watch(comrade_store *store, const comrade_call *call, comrade_error *error)
 {
     current->n_watches++;
+    if (current->is_failing) {
+        note_failure();
+    }
     if (current->is_failing || current->has_no_push) {
         comrade_error_set(error, COMRADE_UNAVAILABLE, "notifications do not arrive");
         return -1;

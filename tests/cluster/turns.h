@@ -11,11 +11,13 @@ struct turns {
     struct env env;
     int64_t now_ms;
     int64_t beat_takes_ms; /* unless it is cancelled */
-    bool is_failing;       /* every call but `watch` */
-    bool has_no_push;      /* `watch` finds that nothing arrives */
-    bool is_deaf;          /* nothing that was pushed is heard */
-    int n_watches;         /* that were asked for */
-    int n_pushes_lost;     /* as the user was told */
+    bool is_failing;       /* every call */
+    int n_failing_moments; /* at which it was tried in vain */
+    int64_t last_failing_ms;
+    bool has_no_push;  /* `watch` finds that nothing arrives */
+    bool is_deaf;      /* nothing that was pushed is heard */
+    int n_watches;     /* that were asked for */
+    int n_pushes_lost; /* as the user was told */
     int n_pushes_back;
     comrade_error push_error;
     int n_beats; /* that were answered */

@@ -185,6 +185,19 @@ static void a_store_that_comes_back_is_asked_for_heartbeats_alone(void **state)
     end(&place);
 }
 
+/* A heartbeat and the watch at the same moments: on the average a little over half an interval. */
+static void a_store_that_is_down_is_tried_at_one_time_not_two(void **state)
+{
+    (void)state;
+    struct place place;
+    begin(&place, "tries");
+    turns_run(&place.turns, 2 * TURNS_HEARTBEAT_MS);
+    place.turns.is_failing = true;
+    turns_run(&place.turns, 100 * TURNS_HEARTBEAT_MS);
+    assert_in_range(place.turns.n_failing_moments, 150, 210);
+    end(&place);
+}
+
 static void many_calls_are_all_answered(void **state)
 {
     (void)state;
@@ -211,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_slow_heartbeat_makes_way_but_not_for_ever),
         cmocka_unit_test(a_store_that_is_down_is_not_hammered),
         cmocka_unit_test(a_store_that_comes_back_is_asked_for_heartbeats_alone),
+        cmocka_unit_test(a_store_that_is_down_is_tried_at_one_time_not_two),
         cmocka_unit_test(many_calls_are_all_answered),
     };
     return cmocka_run_group_tests(tests, turns_register, NULL);
