@@ -200,6 +200,11 @@ MUTANTS = (
            "src/store/postgres/heartbeat.c", "SET updated = here.now_ms",
            "SET request_revision = 0, updated = here.now_ms",
            POSTGRES, "a_heartbeat_erases_no_request_and_bumps_no_revision"),
+    Mutant("postgres-s-large-heartbeat-trusts-its-memory",
+           "a heartbeat tells of what was written since the last",
+           "src/store/postgres/heartbeat.c", "(SELECT here.revisions FROM here) = $4::numeric",
+           "$4::numeric IS NOT NULL",
+           "contract_postgres_race_test", "a_kill_and_a_large_heartbeat_at_once_are_both_kept"),
     Mutant("postgres-does-not-compare-revisions", "the budget holds, however many act at once",
            "src/store/postgres/write_judge.c",
            "if (role == NULL || !stored_is_expected(write->expect_revision, role->revision)) {",
@@ -305,6 +310,9 @@ MUTANTS = (
     Mutant("a-size-is-not-read", "a caller built against another header is understood",
            "src/cluster/options.c", "size < to_size ? size : to_size", "to_size",
            LIFETIME, "options_of_other_versions_are_told_apart"),
+    Mutant("everybody-reads-after-an-outage", "a store that comes back is no stampede's aim",
+           "src/cluster/worker_push.c", "        look_anew(cluster);", "        on_resync(cluster);",
+           TURNS, "a_store_that_comes_back_is_asked_for_heartbeats_alone"),
 
     # --- The lifecycle of a process ---
     Mutant("alive-false-after-term", "gone from the list before it is told to stop",
