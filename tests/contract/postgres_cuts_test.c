@@ -133,7 +133,8 @@ static void a_cut_while_the_schema_is_made_leaves_all_of_it_or_none(void **state
 {
     struct fault_scene *scene = *state;
     for (size_t i = 0; i < N_POINTS; i++) {
-        struct cut cut = {.at = points[i], .how = CUT_RST, .nth = 2};
+        /* The first asks for the version, the second ends the transaction in which that failed. */
+        struct cut cut = {.at = points[i], .how = CUT_RST, .nth = 3};
         comrade_call call = fault_call(FAULT_PATIENCE_MS);
         postgres_server_run(scene->server, scene->direct, "DROP SCHEMA comrade CASCADE");
         cutting_proxy_cut(scene->proxy, &cut);

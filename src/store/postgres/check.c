@@ -59,7 +59,8 @@ comrade_status postgres_check(comrade_store *store, const comrade_call *call,
     struct answers answers = {0};
     comrade_status status = postgres_use(store, call, error);
     if (status == COMRADE_OK) {
-        status = postgres_exchange(store, call, "check", &findings, 1, &answers, error);
+        status = postgres_exchange(store, call, "check", TRANSACTION_READ, &findings, 1, &answers,
+                                   error);
     }
     for (int i = 0; status == COMRADE_OK && i < PQntuples(answers.results[0]); i++) {
         on_finding(user, result_is_true(answers.results[0], i, 0),

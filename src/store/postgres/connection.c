@@ -309,7 +309,7 @@ static bool is_usable(comrade_store *store)
         if (poll(&socket, 1, 0) <= 0) {
             break;
         }
-        if (PQconsumeInput(connection) == 0) {
+        if (postgres_consume(connection) == 0) {
             return false;
         }
         postgres_keep_heard(store);

@@ -48,10 +48,39 @@ struct exchange {
     bool is_over;
     struct buffer said; /* what the first failure said */
     bool is_failed;
-    bool is_ended; /* with it the server ended the session … */
-    bool is_panic; /* … or itself, and nobody knows what it had done */
+    bool is_ended;     /* with it the server ended the session … */
+    bool is_panic;     /* … or itself, and nobody knows what it had done */
+    bool is_committed; /* what it says behind that, that it goes away for one, undoes nothing */
     char sql_state[6];
 };
+
+/*
+ * Under TLS a record that has been read from the socket may hold more than libpq takes at once, and
+ * the socket tells nothing of the rest: so it is asked a few times, and never waited for for long.
+ */
+enum { TLS_READS = 8, TLS_WAIT_MS = 20 };
+
+int postgres_consume(PGconn *connection)
+{
+    int n_reads = PQsslInUse(connection) != 0 ? TLS_READS : 1;
+    int is_open = 1;
+    for (int i = 0; i < n_reads && is_open == 1; i++) {
+        is_open = PQconsumeInput(connection);
+    }
+    return is_open;
+}
+
+/* False: the call is over. */
+static bool wait_for_input(struct exchange *exchange)
+{
+    comrade_call slice = *exchange->call;
+    int64_t until_ms = slice.now_ms(slice.clock) + TLS_WAIT_MS;
+    if (PQsslInUse(exchange->connection) != 0 && until_ms < slice.deadline_ms) {
+        slice.deadline_ms = until_ms;
+    }
+    return comrade_call_wait(&slice, PQsocket(exchange->connection), POLLIN) > 0 ||
+           !comrade_call_is_over(exchange->call);
+}
 
 static void flush(struct exchange *exchange)
 {
@@ -64,7 +93,7 @@ static void flush(struct exchange *exchange)
             return;
         }
         /* The server may have to be heard before it listens. */
-        if ((ready & ~POLLOUT) != 0 && PQconsumeInput(exchange->connection) == 0) {
+        if ((ready & ~POLLOUT) != 0 && postgres_consume(exchange->connection) == 0) {
             return; /* the next answer says why */
         }
     }
@@ -74,9 +103,9 @@ static void flush(struct exchange *exchange)
 static PGresult *next_result(struct exchange *exchange)
 {
     while (!exchange->is_over && PQisBusy(exchange->connection) != 0) {
-        if (comrade_call_wait(exchange->call, PQsocket(exchange->connection), POLLIN) <= 0) {
+        if (!wait_for_input(exchange)) {
             exchange->is_over = true;
-        } else if (PQconsumeInput(exchange->connection) == 0) {
+        } else if (postgres_consume(exchange->connection) == 0) {
             break;
         }
     }
@@ -199,15 +228,29 @@ static struct exchange exchange_on(PGconn *connection, const comrade_call *call)
     return exchange;
 }
 
+/*
+ * Did the server say why, so that what was sent is surely undone? One that panics does not know,
+ * and of a connection exception (class 08) it is a pooler that speaks, of a server that it has
+ * lost.
+ */
+static bool is_believed(const struct exchange *exchange)
+{
+    return exchange->sql_state[0] != '\0' && strncmp(exchange->sql_state, "08", 2) != 0 &&
+           !exchange->is_panic;
+}
+
 static comrade_status conclude(comrade_store *store, struct exchange *exchange, const char *what,
                                char sql_state[6], bool *is_cut_off, comrade_error *error)
 {
     comrade_status status = COMRADE_OK;
     bool is_broken = exchange->is_ended || PQstatus(exchange->connection) != CONNECTION_OK;
-    bool has_reason = exchange->sql_state[0] != '\0' && !exchange->is_panic;
+    bool has_reason = is_believed(exchange);
     memcpy(sql_state, exchange->sql_state, sizeof exchange->sql_state);
     *is_cut_off = exchange->is_over || (is_broken && !has_reason);
-    if (exchange->is_over) {
+    if (exchange->is_committed) {
+        sql_state[0] = '\0';
+        *is_cut_off = false;
+    } else if (exchange->is_over) {
         status = postgres_explain_over(store, exchange->call, what, error);
     } else if (exchange->is_failed) {
         status = postgres_explain(store, what, sql_state, buffer_text(&exchange->said), error);
@@ -216,7 +259,9 @@ static comrade_status conclude(comrade_store *store, struct exchange *exchange, 
     }
     if (exchange->connection == store->connection) {
         postgres_keep_heard(store);
-        if (exchange->is_over || is_broken) {
+        /* Of a server that can only be read there may be a better one among the hosts. */
+        bool is_read_only = strcmp(exchange->sql_state, "25006") == 0;
+        if (exchange->is_over || is_broken || is_read_only) {
             postgres_drop(store);
         }
     }
@@ -224,32 +269,107 @@ static comrade_status conclude(comrade_store *store, struct exchange *exchange, 
     return status;
 }
 
+/* --- Transactions ------------------------------------------------------------------------------
+ */
+
+/* Before version 17 a request of which half arrived is waited for: there the server finds out
+   whether the client's machine is alive. */
+static const char bounds_sql[] = "SELECT set_config('search_path', 'pg_catalog, pg_temp', true),"
+                                 " set_config('statement_timeout', $1, true),"
+                                 " set_config('idle_in_transaction_session_timeout', $1, true),"
+                                 " CASE WHEN current_setting('server_version_num')::int >= 170000"
+                                 "  THEN set_config('transaction_timeout', $1, true)"
+                                 "  ELSE set_config('tcp_keepalives_idle', '5', true) ||"
+                                 "   set_config('tcp_keepalives_interval', '5', true) ||"
+                                 "   set_config('tcp_keepalives_count', '2', true) END";
+
+/* Puts around the statements what makes them a transaction. Returns how many stand before them. */
+static size_t bracket(enum transaction transaction, const char *left_ms,
+                      const struct statement *statements, size_t *n_statements,
+                      struct statement *bracketed)
+{
+    bool is_begun = transaction == TRANSACTION_WHOLE || transaction == TRANSACTION_READ ||
+                    transaction == TRANSACTION_BEGIN;
+    bool is_ended = transaction == TRANSACTION_WHOLE || transaction == TRANSACTION_READ ||
+                    transaction == TRANSACTION_END;
+    size_t n = 0;
+    if (is_begun) {
+        bracketed[n++] =
+            (struct statement){.sql = transaction == TRANSACTION_READ
+                                          ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+                                          : "BEGIN ISOLATION LEVEL READ COMMITTED"};
+        bracketed[n++] = (struct statement){bounds_sql, 1, {left_ms}};
+    }
+    size_t n_before = n;
+    memcpy(bracketed + n, statements, *n_statements * sizeof *statements);
+    n += *n_statements;
+    if (is_ended) {
+        bracketed[n++] = (struct statement){.sql = "COMMIT"};
+    }
+    *n_statements = n;
+    return n_before;
+}
+
+/* Leaves the answers to the statements that were asked for. */
+static void take_brackets_off(struct answers *answers, size_t n_before, size_t n_statements)
+{
+    size_t n = answers->n_results;
+    for (size_t i = 0; i < n; i++) {
+        if (i < n_before || i >= n_before + n_statements) {
+            PQclear(answers->results[i]);
+        } else {
+            answers->results[i - n_before] = answers->results[i];
+        }
+    }
+    size_t n_left = n < n_before ? 0 : n - n_before;
+    answers->n_results = n_left < n_statements ? n_left : n_statements;
+}
+
+/* Of a transaction that has failed, COMMIT says ROLLBACK. */
+static bool is_committed(const struct answers *answers, size_t n)
+{
+    return answers->n_results == n && strcmp(PQcmdStatus(answers->results[n - 1]), "COMMIT") == 0;
+}
+
 comrade_status postgres_ask(comrade_store *store, PGconn *connection, const comrade_call *call,
-                            const char *what, const struct statement *statements,
-                            size_t n_statements, struct answers *answers, comrade_error *error)
+                            const char *what, enum transaction transaction,
+                            const struct statement *statements, size_t n_statements,
+                            struct answers *answers, comrade_error *error)
 {
     struct exchange exchange = exchange_on(connection, call);
+    struct statement bracketed[POSTGRES_STATEMENTS_MAX + POSTGRES_BRACKET_MAX];
+    char left_ms[32];
+    size_t n = n_statements;
+    snprintf(left_ms, sizeof left_ms, "%lld",
+             (long long)(call->deadline_ms - call->now_ms(call->clock)) + 1);
+    size_t n_before = bracket(transaction, left_ms, statements, &n, bracketed);
     *answers = (struct answers){0};
     if (comrade_call_is_over(call)) {
         exchange.is_over = true;
-    } else if (send_all(connection, statements, n_statements)) {
+    } else if (send_all(connection, bracketed, n)) {
         flush(&exchange);
-        receive_all(&exchange, n_statements, answers);
+        receive_all(&exchange, n, answers);
+        exchange.is_committed = is_committed(answers, n);
         receive_end(&exchange);
     } else {
         exchange.is_failed = true;
         buffer_append_text(&exchange.said, PQerrorMessage(connection));
         exchange.is_over = exchange.is_over || PQstatus(connection) == CONNECTION_OK;
     }
+    take_brackets_off(answers, n_before, n_statements);
     return conclude(store, &exchange, what, answers->sql_state, &answers->is_cut_off, error);
 }
 
 comrade_status postgres_exchange(comrade_store *store, const comrade_call *call, const char *what,
-                                 const struct statement *statements, size_t n_statements,
-                                 struct answers *answers, comrade_error *error)
+                                 enum transaction transaction, const struct statement *statements,
+                                 size_t n_statements, struct answers *answers, comrade_error *error)
 {
-    return postgres_ask(store, store->connection, call, what, statements, n_statements, answers,
-                        error);
+    comrade_status status = postgres_ask(store, store->connection, call, what, transaction,
+                                         statements, n_statements, answers, error);
+    if (status != COMRADE_OK && transaction != TRANSACTION_NONE) {
+        postgres_roll_back(store, call);
+    }
+    return status;
 }
 
 comrade_status postgres_run_text(comrade_store *store, const comrade_call *call, const char *what,
@@ -274,7 +394,8 @@ void postgres_roll_back(comrade_store *store, const comrade_call *call)
     }
     static const struct statement roll_back = {.sql = "ROLLBACK"};
     struct answers answers;
-    if (postgres_exchange(store, call, "roll back", &roll_back, 1, &answers, NULL) != COMRADE_OK &&
+    if (postgres_exchange(store, call, "roll back", TRANSACTION_NONE, &roll_back, 1, &answers,
+                          NULL) != COMRADE_OK &&
         store->connection != NULL) {
         postgres_drop(store);
     }

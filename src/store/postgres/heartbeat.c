@@ -52,7 +52,8 @@ static const char summary_sql[] =
     "  min(CASE WHEN $3 THEN " REVISIONS " END)"
     " FROM comrade.cluster c WHERE c.namespace = $1 AND c.kind = $2";
 
-/* The same batch again: $4 is what the revisions were. */
+/* The same batch again: $4 is what the revisions were. A claim of an id that is committed at this
+   very moment may be refreshed with it, and is fresh anyway; the next batch tells of it. */
 static const char again_sql[] =
     "WITH here AS MATERIALIZED (SELECT c.id, " POSTGRES_BEGAN_MS " AS now_ms,"
     "    " REVISIONS " AS revisions, set_config('synchronous_commit', 'off', true)"
@@ -110,8 +111,8 @@ static comrade_status exchange(comrade_store *store, const comrade_call *call,
         answers_finish(answers);
         status = postgres_use(store, call, error);
         if (status == COMRADE_OK) {
-            status = postgres_exchange(store, call, "heartbeat", statements, N_STATEMENTS, answers,
-                                       error);
+            status = postgres_exchange(store, call, "heartbeat", TRANSACTION_WHOLE, statements,
+                                       N_STATEMENTS, answers, error);
         }
         bool is_schema = sql_state_is_schema(answers->sql_state);
         store->is_schema_known = store->is_schema_known && !is_schema;

@@ -26,6 +26,7 @@
 enum {
     POSTGRES_PARAMETERS_MAX = 5,
     POSTGRES_STATEMENTS_MAX = 16,
+    POSTGRES_BRACKET_MAX = 3,  /* what makes them a transaction */
     POSTGRES_HEARD_MAX = 1024, /* changes waiting for drain(); beyond, everything is looked at */
 };
 
@@ -81,9 +82,18 @@ struct statement {
     const char *parameters[POSTGRES_PARAMETERS_MAX]; /* text; borrowed until the answers are in */
 };
 
+/* What the statements of an exchange are in. */
+enum transaction {
+    TRANSACTION_NONE,
+    TRANSACTION_WHOLE, /* one of their own, which sees what is committed meanwhile */
+    TRANSACTION_READ,  /* one of their own, which sees one moment and writes nothing */
+    TRANSACTION_BEGIN, /* one that the next exchange ends */
+    TRANSACTION_END,
+};
+
 /* The answers to one exchange: a result a statement, in their order. */
 struct answers {
-    PGresult *results[POSTGRES_STATEMENTS_MAX];
+    PGresult *results[POSTGRES_STATEMENTS_MAX + POSTGRES_BRACKET_MAX];
     size_t n_results;
     char sql_state[6]; /* of the statement that failed; "": none did, or the connection broke */
     bool is_cut_off;   /* the connection is gone or given up: nobody knows what was done */
@@ -91,19 +101,25 @@ struct answers {
 
 /*
  * Sends all statements at once, and waits for all answers: one round trip. A statement that fails
- * stops those behind it. The answers are filled in either way, and are to be finished. `what` is
- * what was tried, for the error.
+ * stops those behind it, and undoes those before it in their transaction. What begins a transaction
+ * bounds it: what the client gives up, the server gives up too, and lets go of its locks; and no
+ * function or operator but the server's own is called in it. The answers are filled in either way,
+ * and are to be finished. `what` is what was tried, for the error.
  */
 comrade_status postgres_exchange(comrade_store *store, const comrade_call *call, const char *what,
-                                 const struct statement *statements, size_t n_statements,
-                                 struct answers *answers, comrade_error *error);
-/* The same for a text of many statements without parameters, of which no answer is wanted. */
-comrade_status postgres_run_text(comrade_store *store, const comrade_call *call, const char *what,
-                                 const char *sql, char sql_state[6], comrade_error *error);
+                                 enum transaction transaction, const struct statement *statements,
+                                 size_t n_statements, struct answers *answers,
+                                 comrade_error *error);
 /* The same on a connection other than the store's own, which an outage does not end. */
 comrade_status postgres_ask(comrade_store *store, PGconn *connection, const comrade_call *call,
-                            const char *what, const struct statement *statements,
-                            size_t n_statements, struct answers *answers, comrade_error *error);
+                            const char *what, enum transaction transaction,
+                            const struct statement *statements, size_t n_statements,
+                            struct answers *answers, comrade_error *error);
+/* A text of many statements without parameters, of which no answer is wanted. */
+comrade_status postgres_run_text(comrade_store *store, const comrade_call *call, const char *what,
+                                 const char *sql, char sql_state[6], comrade_error *error);
+/* Takes in what has arrived, so much as one reading may hold. 0: the connection is broken. */
+int postgres_consume(PGconn *connection);
 void answers_finish(struct answers *answers);
 /* After a failed statement: ends the transaction it was in, or else the connection. */
 void postgres_roll_back(comrade_store *store, const comrade_call *call);

@@ -135,8 +135,8 @@ comrade_status postgres_need_schema(comrade_store *store, const comrade_call *ca
     static const struct statement read = {
         .sql = "SELECT name, value FROM comrade.meta WHERE name IN ('version', 'oldest_reader')"};
     struct answers answers;
-    comrade_status status =
-        postgres_exchange(store, call, "read the schema's version", &read, 1, &answers, error);
+    comrade_status status = postgres_exchange(store, call, "read the schema's version",
+                                              TRANSACTION_WHOLE, &read, 1, &answers, error);
     if (status == COMRADE_OK) {
         status = judge_version(store, call, answers.results[0], error);
     } else if (sql_state_is_schema(answers.sql_state)) {

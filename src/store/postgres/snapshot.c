@@ -36,7 +36,7 @@ static const char members_by_id_sql[] =
 static const char clock_sql[] = "SELECT " POSTGRES_NOW_MS;
 
 /* The places of the answers. */
-enum { BEGIN_AT, ROLES_AT, CLOCK_AT, MEMBERS_AT };
+enum { ROLES_AT, CLOCK_AT, MEMBERS_AT };
 
 /* --- Telling -----------------------------------------------------------------------------------
  */
@@ -156,13 +156,11 @@ static size_t plan_page(const comrade_store *store, const comrade_snapshot_query
         members = (struct statement){members_by_id_sql, 5, {space, kind, ids, from_id, limit}};
     }
     size_t n = 0;
-    statements[n++] = (struct statement){.sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"};
     statements[n++] = roles;
     statements[n++] = (struct statement){.sql = clock_sql};
     if (!query->roles_only) {
         statements[n++] = members;
     }
-    statements[n++] = (struct statement){.sql = "COMMIT"};
     return n;
 }
 
@@ -176,12 +174,11 @@ static comrade_status ask(comrade_store *store, const comrade_call *call,
         answers_finish(answers);
         status = postgres_use(store, call, error);
         if (status == COMRADE_OK) {
-            status =
-                postgres_exchange(store, call, "read", statements, n_statements, answers, error);
+            status = postgres_exchange(store, call, "read", TRANSACTION_READ, statements,
+                                       n_statements, answers, error);
         }
         must_try = sql_state_is_schema(answers->sql_state);
         store->is_schema_known = store->is_schema_known && !must_try;
-        postgres_roll_back(store, call);
     }
     return status;
 }
@@ -191,7 +188,7 @@ comrade_status postgres_snapshot(comrade_store *store, const comrade_call *call,
                                  const comrade_snapshot_sink *sink, comrade_snapshot_page *page,
                                  comrade_error *error)
 {
-    enum { STATEMENTS_MAX = 5 };
+    enum { STATEMENTS_MAX = 3 };
     struct statement statements[STATEMENTS_MAX];
     struct answers answers = {0};
     comrade_snapshot_page made = {0};

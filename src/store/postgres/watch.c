@@ -135,7 +135,7 @@ static comrade_status wait_for_proof(comrade_store *store, const comrade_call *c
                 "own port, or session pooling, to have them at once",
                 store->shown_url);
         }
-        if (PQconsumeInput(store->connection) == 0) {
+        if (postgres_consume(store->connection) == 0) {
             return postgres_explain(store, "listen", "", PQerrorMessage(store->connection), error);
         }
         postgres_keep_heard(store);
@@ -153,7 +153,7 @@ static comrade_status prove(comrade_store *store, const comrade_call *call, bool
     comrade_status status = is_direct ? COMRADE_OK : postgres_connect(store, call, &second, error);
     if (status == COMRADE_OK) {
         status = postgres_ask(store, is_direct ? store->connection : second, call, "notify",
-                              &notify, 1, &answers, error);
+                              TRANSACTION_WHOLE, &notify, 1, &answers, error);
     }
     if (status == COMRADE_OK) {
         status = wait_for_proof(store, call, result_text(answers.results[0], 0, 0), error);
@@ -172,7 +172,7 @@ static comrade_status listen_and_prove(comrade_store *store, const comrade_call 
         {.sql = "SELECT pg_backend_pid(), pg_notification_queue_usage()"}};
     struct answers answers;
     comrade_status status =
-        postgres_exchange(store, call, "listen", statements, 2, &answers, error);
+        postgres_exchange(store, call, "listen", TRANSACTION_WHOLE, statements, 2, &answers, error);
     if (status == COMRADE_OK) {
         bool is_direct = result_number(answers.results[1], 0, 0) == PQbackendPID(store->connection);
         status = prove(store, call, is_direct, error);
@@ -228,7 +228,7 @@ static void tell(comrade_store *store, const char *payload, const comrade_watch_
 static bool take_input(comrade_store *store)
 {
     struct pollfd socket = {.fd = PQsocket(store->connection), .events = POLLIN};
-    if (poll(&socket, 1, 0) > 0 && PQconsumeInput(store->connection) == 0) {
+    if (poll(&socket, 1, 0) > 0 && postgres_consume(store->connection) == 0) {
         return false;
     }
     postgres_keep_heard(store);

@@ -137,14 +137,6 @@ static void make_plan(struct plan *plan, bool must_announce)
     } else if (!must_announce) {
         plan->statements[plan->n_statements++] = (struct statement){.sql = free_queue_sql};
     }
-    plan->statements[plan->n_statements++] = (struct statement){.sql = "COMMIT"};
-}
-
-/* What the server says behind this answer, that it is going away for one, undoes nothing. */
-static bool is_committed(const struct plan *plan, const struct answers *answers)
-{
-    return answers->n_results == plan->n_statements &&
-           PQresultStatus(answers->results[answers->n_results - 1]) == PGRES_COMMAND_OK;
 }
 
 comrade_status batch_apply(struct batch *batch, const comrade_call *call, bool must_announce,
@@ -154,23 +146,15 @@ comrade_status batch_apply(struct batch *batch, const comrade_call *call, bool m
     struct plan plan = {.batch = batch};
     struct answers answers = {0};
     comrade_status status;
-    comrade_error why = {0};
     make_plan(&plan, must_announce);
     if (plan.is_failed) {
-        status = comrade_error_set(&why, COMRADE_NO_MEMORY, "%s: write: out of memory",
+        status = comrade_error_set(error, COMRADE_NO_MEMORY, "%s: write: out of memory",
                                    store->shown_url);
     } else {
-        status = postgres_exchange(store, call, "write", plan.statements, plan.n_statements,
-                                   &answers, &why);
-        if (is_committed(&plan, &answers)) {
-            status = COMRADE_OK;
-        } else {
-            *is_unknown = status != COMRADE_OK && answers.is_cut_off;
-            memcpy(sql_state, answers.sql_state, sizeof answers.sql_state);
-        }
-    }
-    if (status != COMRADE_OK && error != NULL) {
-        *error = why;
+        status = postgres_exchange(store, call, "write", TRANSACTION_END, plan.statements,
+                                   plan.n_statements, &answers, error);
+        *is_unknown = status != COMRADE_OK && answers.is_cut_off;
+        memcpy(sql_state, answers.sql_state, sizeof answers.sql_state);
     }
     answers_finish(&answers);
     for (size_t i = 0; i < plan.n_texts; i++) {

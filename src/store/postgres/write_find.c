@@ -36,31 +36,10 @@ static const char records_sql[] =
 static const char specs_sql[] =
     "SELECT s.role, s.spec_version, " POSTGRES_NOW_MS " FROM comrade.role_spec s"
     " WHERE s.cluster = " POSTGRES_CLUSTER " AND s.role = ANY ($3::text[])";
-/* What the client gives up, the server gives up too, and lets go of the locks. Before version 17 a
-   request of which half arrived is waited for: there the server finds out whether the client's
-   machine is alive. */
-static const char bounds_sql[] = "SELECT set_config('statement_timeout', $1, true),"
-                                 " set_config('idle_in_transaction_session_timeout', $1, true),"
-                                 " CASE WHEN current_setting('server_version_num')::int >= 170000"
-                                 "  THEN set_config('transaction_timeout', $1, true)"
-                                 "  ELSE set_config('tcp_keepalives_idle', '5', true) ||"
-                                 "   set_config('tcp_keepalives_interval', '5', true) ||"
-                                 "   set_config('tcp_keepalives_count', '2', true) END";
 static const char clock_sql[] = "SELECT " POSTGRES_NOW_MS;
 
 /* The places of the answers. */
-enum {
-    BEGIN_AT,
-    BOUNDS_AT,
-    CLUSTER_AT,
-    MAKE_AT,
-    LOCK_AT,
-    HEARTBEATS_AT,
-    RECORDS_AT,
-    SPECS_AT,
-    CLOCK_AT,
-    N_STATEMENTS
-};
+enum { CLUSTER_AT, MAKE_AT, LOCK_AT, HEARTBEATS_AT, RECORDS_AT, SPECS_AT, CLOCK_AT, N_STATEMENTS };
 
 /* The roles, the ids, and those of the ids whose heartbeat must not move, or goes. */
 static void list_names(const struct batch *batch, struct buffer *roles, struct buffer *ids,
@@ -159,18 +138,13 @@ comrade_status batch_find(struct batch *batch, const comrade_call *call, comrade
 {
     comrade_store *store = batch->store;
     struct buffer roles, ids, still;
-    char left_ms[32];
     buffer_init(&roles, PARAMETER_LIMIT);
     buffer_init(&ids, PARAMETER_LIMIT);
     buffer_init(&still, PARAMETER_LIMIT);
     list_names(batch, &roles, &ids, &still);
-    snprintf(left_ms, sizeof left_ms, "%lld",
-             (long long)(call->deadline_ms - call->now_ms(call->clock)) + 1);
     const char *space = store->name_space;
     const char *kind = store->kind;
     const struct statement statements[N_STATEMENTS] = {
-        [BEGIN_AT] = {.sql = "BEGIN ISOLATION LEVEL READ COMMITTED"},
-        [BOUNDS_AT] = {bounds_sql, 1, {left_ms}},
         [CLUSTER_AT] = {make_cluster_sql, 2, {space, kind}},
         [MAKE_AT] = {make_roles_sql, 3, {space, kind, buffer_text(&roles)}},
         [LOCK_AT] = {lock_roles_sql, 4, {space, kind, buffer_text(&roles), buffer_text(&ids)}},
@@ -181,8 +155,8 @@ comrade_status batch_find(struct batch *batch, const comrade_call *call, comrade
     };
     comrade_status status = COMRADE_NO_MEMORY;
     if (!roles.is_failed && !ids.is_failed && !still.is_failed) {
-        status =
-            postgres_exchange(store, call, "write", statements, N_STATEMENTS, &batch->found, error);
+        status = postgres_exchange(store, call, "write", TRANSACTION_BEGIN, statements,
+                                   N_STATEMENTS, &batch->found, error);
     }
     if (status == COMRADE_OK) {
         batch->now_ms = result_number(batch->found.results[CLOCK_AT], 0, 0);
