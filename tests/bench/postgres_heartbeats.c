@@ -109,7 +109,7 @@ static char *read_members(PGconn *connection, comrade_beat *beats, size_t n)
 {
     PGresult *rows =
         query(connection, "SELECT id, incarnation FROM comrade.member ORDER BY id", 0, NULL);
-    char *ids = calloc(n, COMRADE_ID_MAX_BYTES + 3);
+    char *ids = calloc(n + 1, COMRADE_ID_MAX_BYTES + 3);
     size_t len = 0;
     if (ids == NULL || (size_t)PQntuples(rows) != n) {
         stop("the store has not so many members");
@@ -117,9 +117,10 @@ static char *read_members(PGconn *connection, comrade_beat *beats, size_t n)
     for (size_t i = 0; i < n; i++) {
         beats[i].id = strdup(PQgetvalue(rows, (int)i, 0));
         beats[i].incarnation = strtoll(PQgetvalue(rows, (int)i, 1), NULL, 10);
-        len += (size_t)sprintf(ids + len, "%c\"%s\"", i == 0 ? '{' : ',', beats[i].id);
+        len += (size_t)snprintf(ids + len, COMRADE_ID_MAX_BYTES + 4, "%c\"%s\"", i == 0 ? '{' : ',',
+                                beats[i].id);
     }
-    strcpy(ids + len, "}");
+    ids[len] = '}'; /* the rest is zero */
     PQclear(rows);
     return ids;
 }

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 20000, TEXT_SIZE = 128 };
 
 /* The memory store, as one that has an owner. */
 static struct {
@@ -86,13 +86,14 @@ static size_t count_members(comrade_cluster *cluster)
 
 static void append(void *user, const char *text)
 {
-    strcat(user, text);
+    size_t len = strlen(user);
+    snprintf((char *)user + len, TEXT_SIZE - len, "%s", text);
 }
 
 static void the_setup_text_is_told_without_a_connection(void **state)
 {
     (void)state;
-    char text[128] = "";
+    char text[TEXT_SIZE] = "";
     int n_opened = owned.n_opened;
     assert_int_equal(comrade_store_setup_text("owned://nowhere", append, text, NULL), COMRADE_OK);
     assert_string_equal(text, "CREATE SCHEMA comrade;\nGRANT ALL TO app;\n");
@@ -102,7 +103,7 @@ static void the_setup_text_is_told_without_a_connection(void **state)
 static void a_store_that_needs_no_setting_up_says_so(void **state)
 {
     (void)state;
-    char text[128] = "";
+    char text[TEXT_SIZE] = "";
     comrade_error error = {0};
     assert_int_equal(comrade_store_setup_text("sqlite:/tmp/x.db", append, text, &error),
                      COMRADE_UNSUPPORTED);

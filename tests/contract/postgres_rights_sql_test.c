@@ -83,8 +83,8 @@ static void a_member_forges_nothing(void **state)
         /* in the name of another login */
         INSERT_MEMBER(", owner", ", '\"Oth\"\"er\"'::regrole"),
         "UPDATE comrade.member SET owner = 'admin'::regrole",
-        "INSERT INTO comrade.heartbeat (cluster, id, updated, incarnation, own_sequence, owner)"
-        " VALUES (1, 'x', 1, 1, 1, 'admin'::regrole)",
+        ("INSERT INTO comrade.heartbeat (cluster, id, updated, incarnation, own_sequence, owner)"
+         " VALUES (1, 'x', 1, 1, 1, 'admin'::regrole)"),
         "UPDATE comrade.heartbeat SET owner = 'admin'::regrole",
         /* requests, its own included */
         INSERT_MEMBER(", request_kind", ", 1"),

@@ -350,7 +350,7 @@ static void the_largest_texts_come_back_whole(void **state)
     memset(id, 'i', sizeof id - 1);
     memset(role, 'r', sizeof role - 1);
     memset(metadata, 'm', sizeof metadata - 1);
-    memcpy(metadata, "{\"m\":\"", strlen("{\"m\":\""));
+    memcpy(metadata, "{\"m\":\"", sizeof "{\"m\":\"" - 1);
     memcpy(metadata + sizeof metadata - sizeof "\"}", "\"}", sizeof "\"}");
     comrade_own own = own_part(100, 1);
     own.metadata = metadata;

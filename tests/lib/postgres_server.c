@@ -20,8 +20,6 @@
 
 enum { LINE_SIZE = 1024, ARGUMENTS_MAX = 64, PATH_SIZE = 256 };
 
-extern char **environ;
-
 struct postgres_server {
     FILE *keeper; /* both ways */
     pid_t pid;    /* the keeper's */

@@ -84,8 +84,7 @@ static bool wait_for_input(struct exchange *exchange)
 
 static void flush(struct exchange *exchange)
 {
-    int left;
-    while ((left = PQflush(exchange->connection)) == 1) {
+    while (PQflush(exchange->connection) == 1) {
         int socket = PQsocket(exchange->connection);
         int ready = comrade_call_wait(exchange->call, socket, POLLIN | POLLOUT);
         if (ready <= 0) {

@@ -89,7 +89,7 @@ static int start(struct lookup *lookup)
     if (failure == 0) {
         pthread_detach(thread);
     } else {
-        lookup_unref(lookup);
+        atomic_fetch_sub(&lookup->n_references, 1);
     }
     return failure;
 }

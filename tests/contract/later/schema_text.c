@@ -6,7 +6,7 @@
 #define postgres_migrations migrations_before
 #define postgres_n_migrations n_migrations_before
 #define postgres_oldest_reader oldest_reader_before
-#include "store/postgres/schema_text.c"
+#include "store/postgres/schema_text.c" /* NOLINT(bugprone-suspicious-include): that is the point */
 #undef postgres_migrations
 #undef postgres_n_migrations
 #undef postgres_oldest_reader
