@@ -174,7 +174,10 @@ bool worker_open_watch(comrade_cluster *cluster, int64_t now_ms)
     }
     worker->watch_fd = -1;
     ask_for_watch(cluster);
-    worker->watch_asked_ms = now_ms;
+    worker->watch_asked_ms = env_monotonic_ms(cluster->env);
     worker->watch_pause_ms = worker->watch_fd >= 0 ? cluster->heartbeat_ms / 10 : pause_ms(cluster);
+    if (worker->watch_pause_ms < worker->watch_asked_ms - now_ms) {
+        worker->watch_pause_ms = worker->watch_asked_ms - now_ms; /* heartbeats want their time */
+    }
     return true;
 }

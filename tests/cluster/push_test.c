@@ -91,6 +91,21 @@ static void what_cannot_be_had_is_asked_for_ever_less_often(void **state)
     end(&place);
 }
 
+/* Asking takes longer than an interval of heartbeats. */
+static void asking_for_what_cannot_be_had_starves_no_heartbeat(void **state)
+{
+    (void)state;
+    struct place place;
+    begin(&place, "starve", true);
+    int n_beats = place.turns.n_beats;
+    turns_run(&place.turns, 10 * TURNS_HEARTBEAT_MS);
+    assert_true(place.turns.n_beats - n_beats >= 4);
+    n_beats = place.turns.n_beats;
+    turns_run(&place.turns, 5 * MINUTE_MS);
+    assert_true(place.turns.n_beats - n_beats >= 270);
+    end(&place);
+}
+
 static void without_push_a_request_comes_with_the_heartbeat(void **state)
 {
     (void)state;
@@ -235,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(push_that_cannot_be_had_is_told_once_with_the_reason),
         cmocka_unit_test(what_cannot_be_had_is_asked_for_ever_less_often),
+        cmocka_unit_test(asking_for_what_cannot_be_had_starves_no_heartbeat),
         cmocka_unit_test(without_push_a_request_comes_with_the_heartbeat),
         cmocka_unit_test(push_that_is_back_is_told_and_heard),
         cmocka_unit_test(an_outage_of_the_store_is_none_of_push),

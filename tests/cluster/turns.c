@@ -92,6 +92,7 @@ static int watch(comrade_store *store, const comrade_call *call, comrade_error *
         note_failure();
     }
     if (current->is_failing || current->has_no_push) {
+        current->now_ms += current->is_failing ? 0 : TURNS_NO_PUSH_MS;
         comrade_error_set(error, COMRADE_UNAVAILABLE, "notifications do not arrive");
         return -1;
     }

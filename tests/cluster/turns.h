@@ -4,7 +4,7 @@
 
 #include "cluster/internal.h"
 
-enum { TURNS_HEARTBEAT_MS = 1000 };
+enum { TURNS_HEARTBEAT_MS = 1000, TURNS_NO_PUSH_MS = 1100 };
 
 /* What the store behind the scheme "turns" does; all else is the memory store's. */
 struct turns {
@@ -14,7 +14,7 @@ struct turns {
     bool is_failing;       /* every call */
     int n_failing_moments; /* at which it was tried in vain */
     int64_t last_failing_ms;
-    bool has_no_push;  /* `watch` finds that nothing arrives */
+    bool has_no_push;  /* `watch` finds, after a second, that nothing arrives */
     bool is_deaf;      /* nothing that was pushed is heard */
     int n_watches;     /* that were asked for */
     int n_pushes_lost; /* as the user was told */
