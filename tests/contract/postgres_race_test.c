@@ -38,7 +38,7 @@ static struct postgres_server *server;
 struct race {
     char url[POSTGRES_URL_SIZE];
     comrade_store *store;
-    char ids[BEATS_MAX][8];
+    char ids[BEATS_MAX][24];
     comrade_beat beats[BEATS_MAX]; /* the victim's is the last */
     size_t n_beats;
     pthread_barrier_t begin, end, told;

@@ -42,7 +42,7 @@ struct task {
 
 struct administrator {
     struct task *task;
-    char name[16];
+    char name[32];
     char zone[24]; /* whose members alone it may choose; "": all */
     comrade_store *store;
     long n_of_status[STATUSES];
