@@ -9,20 +9,24 @@
 
 enum { SETUP_LIMIT = 256 * 1024 };
 
-/* One text, in pieces. The number of the lock is "Comrade" in ASCII. Nothing that somebody has put
-   into another schema is to be called in the owner's name, nor kept in a default or a policy. */
+/* One text, in pieces. The number of the lock is "Comrade" in ASCII. Whether the schema is there is
+   asked of the table behind the lock: what a session has in its cache may be of before. Nothing
+   that somebody has put into another schema is to be called in the owner's name, nor kept in a
+   default or a policy. */
 static void tell_migrations(void (*on_text)(void *user, const char *text), void *user)
 {
     char number[16];
     on_text(user, "SET LOCAL search_path = pg_catalog, pg_temp;\n"
                   "SELECT pg_advisory_xact_lock(x'436f6d72616465'::bigint);\n"
                   "DO $migration$ BEGIN\n"
-                  "IF to_regnamespace('comrade') IS NULL THEN CREATE SCHEMA comrade; END IF;\n"
-                  "IF to_regclass('comrade.meta') IS NULL THEN\n"
-                  "CREATE TABLE comrade.meta (name text PRIMARY KEY, value integer NOT NULL);\n"
-                  "INSERT INTO comrade.meta VALUES ('version', 0), ('oldest_reader', 0);\n"
+                  "IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'comrade') THEN\n"
+                  "CREATE SCHEMA comrade;\n"
                   "END IF;\n"
-                  "END $migration$;\n");
+                  "END $migration$;\n"
+                  "CREATE TABLE IF NOT EXISTS comrade.meta (\n"
+                  "  name text PRIMARY KEY, value integer NOT NULL);\n"
+                  "INSERT INTO comrade.meta VALUES ('version', 0), ('oldest_reader', 0)\n"
+                  "  ON CONFLICT DO NOTHING;\n");
     for (int i = 0; i < postgres_n_migrations; i++) {
         snprintf(number, sizeof number, "%d", i + 1);
         on_text(user, "DO $migration$ BEGIN\n"
@@ -48,7 +52,7 @@ void postgres_setup_text(void (*on_text)(void *user, const char *text), void *us
             "-- What Comrade keeps in a database, and who may do what in it. Running it again\n"
             "-- changes nothing. Afterwards, for the login of your services and of people:\n"
             "--   GRANT comrade_member TO the_services; GRANT comrade_admin TO the_people;\n"
-            "BEGIN;\n");
+            "BEGIN ISOLATION LEVEL READ COMMITTED;\n");
     tell_migrations(on_text, user);
     on_text(user, postgres_rights);
     on_text(user, "COMMIT;\n");
@@ -80,7 +84,7 @@ static comrade_status migrate(comrade_store *store, const comrade_call *call, in
     char sql_state[6] = "";
     struct buffer sql;
     buffer_init(&sql, SETUP_LIMIT);
-    buffer_append_text(&sql, "BEGIN;\n");
+    buffer_append_text(&sql, "BEGIN ISOLATION LEVEL READ COMMITTED;\n");
     tell_migrations(append, &sql);
     buffer_append_text(&sql, "COMMIT;\n");
     comrade_status status =
@@ -179,7 +183,7 @@ comrade_status postgres_remove(comrade_store *store, const comrade_call *call, c
         return status;
     }
     buffer_init(&sql, SETUP_LIMIT);
-    buffer_append_text(&sql, "BEGIN;\n");
+    buffer_append_text(&sql, "BEGIN ISOLATION LEVEL READ COMMITTED;\n");
     buffer_append_text(&sql, postgres_removal);
     buffer_append_text(&sql, "COMMIT;\n");
     status = run(store, call, "drop the schema", &sql, sql_state, error);

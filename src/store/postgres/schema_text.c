@@ -2,6 +2,7 @@
  * The schema and its rights, as SQL. A migration only adds, so that programs of the version before
  * go on working beside it; one that they could not bear raises `postgres_oldest_reader`.
  * To add one: a text at the end of `postgres_migrations`, and POSTGRES_SCHEMA_VERSION one higher.
+ * It must bear to be run on what it has made, for the table that tells the version may be emptied.
  * One that makes a table grants on it as well, if the groups are there: nobody sets the rights up
  * again. Each text is run inside a DO block, whose quotes it must not use: no "$migration$".
  *
@@ -13,26 +14,26 @@
 
 const char *const postgres_migrations[] = {
     /* 1 */
-    "CREATE TABLE comrade.cluster (\n"
+    "CREATE TABLE IF NOT EXISTS comrade.cluster (\n"
     "  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n"
     "  namespace text COLLATE \"C\" NOT NULL CHECK (octet_length(namespace) <= 64),\n"
     "  kind text COLLATE \"C\" NOT NULL CHECK (octet_length(kind) <= 64),\n"
     /* Differs whenever a spec has changed, and cannot be the one of before a wipe. */
     "  specs_revision bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000),\n"
     "  UNIQUE (namespace, kind));\n"
-    "CREATE TABLE comrade.role (\n"
+    "CREATE TABLE IF NOT EXISTS comrade.role (\n"
     "  cluster integer NOT NULL,\n"
     "  role text COLLATE \"C\" NOT NULL CHECK (octet_length(role) BETWEEN 1 AND 64),\n"
     "  revision bigint NOT NULL DEFAULT 0,\n"
     "  recent text NOT NULL DEFAULT '' CHECK (octet_length(recent) <= 1024),\n"
     "  PRIMARY KEY (cluster, role)) WITH (fillfactor = 50);\n"
-    "CREATE TABLE comrade.role_spec (\n"
+    "CREATE TABLE IF NOT EXISTS comrade.role_spec (\n"
     "  cluster integer NOT NULL,\n"
     "  role text COLLATE \"C\" NOT NULL CHECK (octet_length(role) BETWEEN 1 AND 64),\n"
     "  spec_version bigint NOT NULL CHECK (spec_version > 0),\n"
     "  spec text NOT NULL CHECK (octet_length(spec) <= 262144 AND spec::json IS NOT NULL),\n"
     "  PRIMARY KEY (cluster, role));\n"
-    "CREATE TABLE comrade.member (\n"
+    "CREATE TABLE IF NOT EXISTS comrade.member (\n"
     "  cluster integer NOT NULL,\n"
     "  id text COLLATE \"C\" NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 128),\n"
     "  role text COLLATE \"C\" NOT NULL CHECK (octet_length(role) BETWEEN 1 AND 64),\n"
@@ -65,10 +66,10 @@ const char *const postgres_migrations[] = {
     "  CHECK (octet_length(request_id || request_user || request_host ||\n"
     "    request_database_user || request_reason) <= 4096),\n"
     "  PRIMARY KEY (cluster, id)) WITH (fillfactor = 70);\n"
-    "CREATE INDEX member_by_role ON comrade.member (cluster, role, id);\n"
+    "CREATE INDEX IF NOT EXISTS member_by_role ON comrade.member (cluster, role, id);\n"
     /* Narrow and apart: it is all that a heartbeat writes. Half of each page is left for the next
        versions of its rows, and no index may ever cover `updated`. */
-    "CREATE TABLE comrade.heartbeat (\n"
+    "CREATE TABLE IF NOT EXISTS comrade.heartbeat (\n"
     "  cluster integer NOT NULL,\n"
     "  owner regrole NOT NULL DEFAULT quote_ident(current_user)::regrole,\n"
     "  updated bigint NOT NULL,\n"
@@ -76,9 +77,11 @@ const char *const postgres_migrations[] = {
     "  own_sequence bigint NOT NULL,\n"
     "  request_revision bigint NOT NULL DEFAULT 0,\n"
     "  id text COLLATE \"C\" NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 128),\n"
+    /* A member has one of its own, or none: the other way round it would look alive for ever. */
+    "  FOREIGN KEY (cluster, id) REFERENCES comrade.member ON DELETE CASCADE,\n"
     "  PRIMARY KEY (cluster, id)) WITH (fillfactor = 45);\n"
     /* For psql, Python, Go: what `comrade list --healthy` lists. */
-    "CREATE VIEW comrade.live_members AS\n"
+    "CREATE OR REPLACE VIEW comrade.live_members AS\n"
     "  SELECT c.namespace, c.kind, m.role, m.id, m.host, m.pid, m.version, m.state,\n"
     "    m.metadata::json AS metadata,\n"
     "    to_timestamp(m.created / 1000.0) AS created,\n"
@@ -129,7 +132,7 @@ const char postgres_rights[] =
     "    created, pid, host, version, metadata, details),\n"
     "  UPDATE (role, incarnation, sequence, state, is_alive, is_available, created, pid, host,\n"
     "    version, metadata, details), DELETE ON comrade.member TO comrade_member;\n"
-    "GRANT INSERT (cluster, id, updated, incarnation, own_sequence),\n"
+    "GRANT INSERT (cluster, id, updated, incarnation, own_sequence, request_revision),\n"
     "  UPDATE (updated, incarnation, own_sequence), DELETE ON comrade.heartbeat\n"
     "  TO comrade_member;\n"
     "GRANT UPDATE (request_revision, request_kind, request_incarnation, zombified_incarnation,\n"

@@ -24,15 +24,16 @@ struct ending {
 static bool begin_changes(struct changes *changes)
 {
     *changes = (struct changes){json_array(), json_array(), json_array(), json_array(),
-                                json_array(), json_array(), json_array()};
-    return changes->roles != NULL && changes->own != NULL && changes->requests != NULL &&
-           changes->deletions != NULL && changes->new_specs != NULL && changes->specs != NULL &&
-           changes->notes != NULL;
+                                json_array(), json_array(), json_array(), json_array()};
+    return changes->roles != NULL && changes->new_own != NULL && changes->own != NULL &&
+           changes->requests != NULL && changes->deletions != NULL && changes->new_specs != NULL &&
+           changes->specs != NULL && changes->notes != NULL;
 }
 
 static void finish_batch(struct batch *batch)
 {
     json_decref(batch->changes.roles);
+    json_decref(batch->changes.new_own);
     json_decref(batch->changes.own);
     json_decref(batch->changes.requests);
     json_decref(batch->changes.deletions);

@@ -25,6 +25,7 @@ struct stored_record {
 /* Rows to be written, each a JSON array of objects. */
 struct changes {
     json_t *roles;
+    json_t *new_own; /* of those who have no record */
     json_t *own;
     json_t *requests;
     json_t *deletions;

@@ -11,21 +11,28 @@ static const char roles_sql[] =
 #define OWN_ROWS                                                                                   \
     " FROM json_to_recordset($3::json) AS p(id text, role text, incarnation bigint,"               \
     " sequence bigint, state text, is_alive boolean, is_available boolean, created bigint,"        \
-    " pid bigint, host text, version text, metadata text, details text, updated bigint)"
-static const char own_sql[] =
-    "INSERT INTO comrade.member AS m (cluster, id, role, incarnation, sequence, state, is_alive,"
-    " is_available, created, pid, host, version, metadata, details)"
-    " SELECT " POSTGRES_CLUSTER ", p.id, p.role, p.incarnation, p.sequence, p.state, p.is_alive,"
+    " pid bigint, host text, version text, metadata text, details text, updated bigint,"           \
+    " request_revision bigint)"
+#define INSERT_OWN                                                                                 \
+    "INSERT INTO comrade.member AS m (cluster, id, role, incarnation, sequence, state, is_alive,"  \
+    " is_available, created, pid, host, version, metadata, details)"                               \
+    " SELECT " POSTGRES_CLUSTER ", p.id, p.role, p.incarnation, p.sequence, p.state, p.is_alive,"  \
     " p.is_available, p.created, p.pid, p.host, p.version, p.metadata, p.details" OWN_ROWS
-    " ON CONFLICT (cluster, id) DO UPDATE SET role = excluded.role,"
+/* One that was not there must not be there now: another role's lock does not keep it away. */
+static const char new_own_sql[] = INSERT_OWN " ORDER BY p.id";
+/* One that was there is; another login's is denied here, where an UPDATE would pass it over. */
+static const char own_sql[] = INSERT_OWN
+    " ORDER BY p.id ON CONFLICT (cluster, id) DO UPDATE SET role = excluded.role,"
     " incarnation = excluded.incarnation, sequence = excluded.sequence, state = excluded.state,"
     " is_alive = excluded.is_alive, is_available = excluded.is_available,"
     " created = excluded.created, pid = excluded.pid, host = excluded.host,"
     " version = excluded.version, metadata = excluded.metadata, details = excluded.details";
 /* A new incarnation is a heartbeat too. */
 static const char own_heads_sql[] =
-    "INSERT INTO comrade.heartbeat AS h (cluster, id, updated, incarnation, own_sequence)"
-    " SELECT " POSTGRES_CLUSTER ", p.id, p.updated, p.incarnation, p.sequence" OWN_ROWS
+    "INSERT INTO comrade.heartbeat AS h (cluster, id, updated, incarnation, own_sequence,"
+    " request_revision)"
+    " SELECT " POSTGRES_CLUSTER
+    ", p.id, p.updated, p.incarnation, p.sequence, p.request_revision" OWN_ROWS
     " ORDER BY p.id ON CONFLICT (cluster, id) DO UPDATE SET incarnation = excluded.incarnation,"
     " own_sequence = excluded.own_sequence,"
     " updated = CASE WHEN h.incarnation = excluded.incarnation THEN h.updated"
@@ -121,6 +128,7 @@ static void make_plan(struct plan *plan, bool must_announce)
     const struct changes *changes = &plan->batch->changes;
     const comrade_store *store = plan->batch->store;
     add_rows(plan, changes->roles, roles_sql, NULL);
+    add_rows(plan, changes->new_own, new_own_sql, own_heads_sql);
     add_rows(plan, changes->own, own_sql, own_heads_sql);
     add_rows(plan, changes->requests, requests_sql, request_heads_sql);
     add_rows(plan, changes->deletions, delete_heartbeats_sql, delete_members_sql);

@@ -13,25 +13,28 @@ enum { PARAMETER_LIMIT = 16 * 1024 * 1024 };
 
 static const char make_cluster_sql[] = "INSERT INTO comrade.cluster (namespace, kind) SELECT $1, $2"
                                        " WHERE " POSTGRES_CLUSTER " IS NULL ON CONFLICT DO NOTHING";
+/* Those that are written, and those that hold a record now which is to move. */
+#define WANTED_ROLES                                                                               \
+    "SELECT unnest($3::text[]) UNION SELECT m.role FROM comrade.member m"                          \
+    " WHERE m.cluster = " POSTGRES_CLUSTER " AND m.id = ANY ($4::text[])"
 static const char make_roles_sql[] =
     "INSERT INTO comrade.role (cluster, role) SELECT " POSTGRES_CLUSTER ", wanted.role"
-    " FROM (SELECT DISTINCT unnest($3::text[]) AS role) AS wanted"
+    " FROM (" WANTED_ROLES ") AS wanted(role)"
     " WHERE NOT EXISTS (SELECT FROM comrade.role r"
     "  WHERE r.cluster = " POSTGRES_CLUSTER " AND r.role = wanted.role)"
     " ORDER BY wanted.role ON CONFLICT DO NOTHING";
-/* Those that are written, and those that hold a record now which is to move. */
 static const char lock_roles_sql[] =
     "SELECT r.role, r.revision, r.recent FROM comrade.role r"
-    " WHERE r.cluster = " POSTGRES_CLUSTER " AND r.role = ANY (ARRAY(SELECT unnest($3::text[])"
-    "  UNION SELECT m.role FROM comrade.member m"
-    "  WHERE m.cluster = " POSTGRES_CLUSTER " AND m.id = ANY ($4::text[])))"
+    " WHERE r.cluster = " POSTGRES_CLUSTER " AND r.role = ANY (ARRAY(" WANTED_ROLES "))"
     " ORDER BY r.role FOR UPDATE OF r";
 static const char lock_heartbeats_sql[] =
     "SELECT h.id FROM comrade.heartbeat h"
     " WHERE h.cluster = " POSTGRES_CLUSTER " AND h.id = ANY ($3::text[]) ORDER BY h.id FOR UPDATE";
+/* One that has lost its heartbeat is there, and whatever it says of itself is news. */
 static const char records_sql[] =
-    "SELECT m.id, m.role, m.incarnation, m.sequence, m.request_revision, h.updated, m.created"
-    " FROM comrade.member m JOIN comrade.heartbeat h ON h.cluster = m.cluster AND h.id = m.id"
+    "SELECT m.id, m.role, m.incarnation, CASE WHEN h.id IS NULL THEN -1 ELSE m.sequence END,"
+    " m.request_revision, coalesce(h.updated, 0), m.created"
+    " FROM comrade.member m LEFT JOIN comrade.heartbeat h ON h.cluster = m.cluster AND h.id = m.id"
     " WHERE m.cluster = " POSTGRES_CLUSTER " AND m.id = ANY ($3::text[]) ORDER BY m.id";
 static const char specs_sql[] =
     "SELECT s.role, s.spec_version, " POSTGRES_NOW_MS " FROM comrade.role_spec s"
@@ -146,7 +149,7 @@ comrade_status batch_find(struct batch *batch, const comrade_call *call, comrade
     const char *kind = store->kind;
     const struct statement statements[N_STATEMENTS] = {
         [CLUSTER_AT] = {make_cluster_sql, 2, {space, kind}},
-        [MAKE_AT] = {make_roles_sql, 3, {space, kind, buffer_text(&roles)}},
+        [MAKE_AT] = {make_roles_sql, 4, {space, kind, buffer_text(&roles), buffer_text(&ids)}},
         [LOCK_AT] = {lock_roles_sql, 4, {space, kind, buffer_text(&roles), buffer_text(&ids)}},
         [HEARTBEATS_AT] = {lock_heartbeats_sql, 3, {space, kind, buffer_text(&still)}},
         [RECORDS_AT] = {records_sql, 3, {space, kind, buffer_text(&ids)}},

@@ -75,15 +75,16 @@ static bool put_own(struct batch *batch, const comrade_write *write, const comra
         }
     }
     return json_array_append_new(
-               batch->changes.own,
-               json_pack("{s:s,s:s,s:I,s:I,s:s,s:b,s:b,s:I,s:I,s:s,s:s,s:s,s:s,s:I}", "id",
+               stored == NULL ? batch->changes.new_own : batch->changes.own,
+               json_pack("{s:s,s:s,s:I,s:I,s:s,s:b,s:b,s:I,s:I,s:s,s:s,s:s,s:s,s:I,s:I}", "id",
                          change->id, "role", write->role, "incarnation",
                          (json_int_t)own->incarnation, "sequence", (json_int_t)own->sequence,
                          "state", comrade_state_name(own->state), "is_alive", own->is_alive,
                          "is_available", own->is_available, "created", (json_int_t)heads.created_ms,
                          "pid", (json_int_t)own->pid, "host", own->host, "version", own->version,
                          "metadata", own->metadata, "details", own->details, "updated",
-                         (json_int_t)heads.updated_ms)) == 0;
+                         (json_int_t)heads.updated_ms, "request_revision",
+                         (json_int_t)heads.request_revision)) == 0;
 }
 
 static const char *text_or_none(const char *text)
