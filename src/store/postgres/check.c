@@ -51,6 +51,26 @@ static const char findings_sql[] =
     "  THEN ': look for a transaction that has been open for long' ELSE '' END"
     "  FROM pg_stat_all_tables WHERE relid = 'comrade.heartbeat'::regclass AND n_tup_upd > 0";
 
+/* Where nobody watches, it begins to, and leaves no trace of it. */
+static void check_push(comrade_store *store, const comrade_call *call,
+                       void (*on_finding)(void *user, bool is_problem, const char *text),
+                       void *user)
+{
+    comrade_error why = {0};
+    bool is_watched = store->watch_fd >= 0;
+    bool can_push = is_watched ? store->is_listening : postgres_watch(store, call, &why) >= 0;
+    if (is_watched && !can_push) {
+        comrade_error_set(&why, COMRADE_UNAVAILABLE,
+                          "push: listening has just ended, and will be begun again");
+    }
+    if (!is_watched) {
+        postgres_drop(store);
+        postgres_unwatch(store);
+    }
+    on_finding(user, !can_push,
+               can_push ? "push: a notification to itself came back" : why.message);
+}
+
 comrade_status postgres_check(comrade_store *store, const comrade_call *call,
                               void (*on_finding)(void *user, bool is_problem, const char *text),
                               void *user, comrade_error *error)
@@ -70,10 +90,6 @@ comrade_status postgres_check(comrade_store *store, const comrade_call *call,
     if (status != COMRADE_OK) {
         return status;
     }
-    bool was_listening = store->is_listening;
-    comrade_error why = {0};
-    bool can_push = was_listening || postgres_watch(store, call, &why) >= 0;
-    on_finding(user, !can_push,
-               can_push ? "push: a notification to itself came back" : why.message);
+    check_push(store, call, on_finding, user);
     return COMRADE_OK;
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DEFAULT_PORT "5432"
 enum { OVERRIDES_MAX = 4 };
 
 /* --- What the URL, the environment and the service file come to ----------------------------------
@@ -83,6 +84,20 @@ static void drop_notice(void *user, const PGresult *notice)
     (void)notice;
 }
 
+/* Ids are sorted as bytes of UTF-8 here and there; and what is stored must come back. */
+static comrade_status judge_encoding(const comrade_store *store, const PGconn *connection,
+                                     comrade_error *error)
+{
+    const char *encoding = PQparameterStatus(connection, "server_encoding");
+    if (encoding == NULL || strcmp(encoding, "UTF8") == 0 || strcmp(encoding, "SQL_ASCII") == 0) {
+        return COMRADE_OK;
+    }
+    return comrade_error_set(error, COMRADE_UNSUPPORTED,
+                             "%s: the database's encoding is %s; make one whose encoding is UTF8: "
+                             "createdb -E UTF8 -T template0 NAME",
+                             store->shown_url, encoding);
+}
+
 static comrade_status wait_connected(comrade_store *store, PGconn *connection,
                                      const comrade_call *call, comrade_error *error)
 {
@@ -98,12 +113,11 @@ static comrade_status wait_connected(comrade_store *store, PGconn *connection,
         want = PQconnectPoll(connection);
     }
     PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
-    PQsetNoticeReceiver(connection, drop_notice, NULL);
     if (PQsetnonblocking(connection, 1) != 0) {
         return comrade_error_set(error, COMRADE_UNAVAILABLE, "%s: connect: %s", store->shown_url,
                                  PQerrorMessage(connection));
     }
-    return COMRADE_OK;
+    return judge_encoding(store, connection, error);
 }
 
 /* Begins to connect; what `overrides` says (pairs, ended by NULL) wins over the URL. */
@@ -120,6 +134,7 @@ static PGconn *begin(const comrade_store *store, const char *const *overrides)
     if (connection != NULL) {
         /* The SQLSTATE of a refusal stands nowhere but in the text. */
         PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+        PQsetNoticeReceiver(connection, drop_notice, NULL);
     }
     return connection;
 }
@@ -202,6 +217,10 @@ static comrade_status try_host(comrade_store *store, const struct targets *targe
     char *host = item_of(targets->hosts, n);
     char *address = item_of(targets->addresses, n);
     char *port = item_of(targets->ports, n);
+    if (port != NULL && port[0] == '\0' && targets->n_hosts > 1) {
+        free(port); /* left empty, it would be libpq's list of empty ports */
+        port = strdup(DEFAULT_PORT);
+    }
     comrade_status status;
     if (host == NULL || address == NULL || port == NULL) {
         status = comrade_error_set(error, COMRADE_NO_MEMORY, "%s: connect: out of memory",
@@ -280,7 +299,8 @@ comrade_status postgres_connect(comrade_store *store, const comrade_call *call, 
     bool is_preference =
         targets.n_hosts > 1 && strcmp(targets.session_attributes, "prefer-standby") == 0;
     const char *wanted = is_preference ? "standby" : targets.session_attributes;
-    status = try_hosts(store, &targets, wanted, call, connection, error);
+    comrade_call share = share_of(call, INT64_MAX, is_preference ? 2 : 1);
+    status = try_hosts(store, &targets, wanted, &share, connection, error);
     if (status != COMRADE_OK && is_preference && !comrade_call_is_over(call)) {
         status = try_hosts(store, &targets, "any", call, connection, error);
     }
