@@ -70,6 +70,11 @@ static comrade_status write_all(comrade_store *store, const comrade_call *call,
                                 const comrade_write *writes, size_t n_writes,
                                 comrade_write_result *results, comrade_error *error)
 {
+    bool is_spec =
+        n_writes > 0 && writes[0].n_changes > 0 && writes[0].changes[0].kind == COMRADE_PUT_SPEC;
+    if (current->denies_specs && is_spec) {
+        return comrade_error_set(error, COMRADE_DENIED, "only an administrator may do that");
+    }
     return current->is_failing ? fail(error)
                                : memory_driver.write(store, call, writes, n_writes, results, error);
 }

@@ -185,6 +185,37 @@ static void a_store_that_comes_back_is_asked_for_heartbeats_alone(void **state)
     end(&place);
 }
 
+static void count_done(void *user, comrade_outcome *outcome)
+{
+    int *n_done = user;
+    *n_done += comrade_outcome_status(outcome) == COMRADE_OK;
+}
+
+/* A wipe, and a login that may not put the spec back: that is no failure of the store. */
+static void a_spec_that_others_must_put_back_stops_nothing(void **state)
+{
+    (void)state;
+    struct place place;
+    int n_done = 0;
+    begin(&place, "denied");
+    assert_int_equal(
+        comrade_client_set_role_submit(place.client, "app", 3, count_done, &n_done, NULL),
+        COMRADE_OK);
+    turns_run(&place.turns, 2 * TURNS_HEARTBEAT_MS);
+    assert_int_equal(n_done, 1);
+    place.turns.denies_specs = true;
+    comrade_cluster_drop_submit(place.turns.cluster, count_done, &n_done, NULL);
+    turns_run(&place.turns, 2 * TURNS_HEARTBEAT_MS);
+    assert_int_equal(n_done, 2);
+    int n_beats = place.turns.n_beats;
+    int n_watches = place.turns.n_watches;
+    turns_run(&place.turns, SECONDS * 1000);
+    assert_int_equal(place.n_errors, 0);
+    assert_int_equal(place.turns.n_watches, n_watches);
+    assert_in_range(place.turns.n_beats - n_beats, SECONDS - 1, SECONDS + 1);
+    end(&place);
+}
+
 /* A heartbeat and the watch at the same moments: on the average a little over half an interval. */
 static void a_store_that_is_down_is_tried_at_one_time_not_two(void **state)
 {
@@ -224,6 +255,7 @@ int main(void)
         cmocka_unit_test(a_slow_heartbeat_makes_way_but_not_for_ever),
         cmocka_unit_test(a_store_that_is_down_is_not_hammered),
         cmocka_unit_test(a_store_that_comes_back_is_asked_for_heartbeats_alone),
+        cmocka_unit_test(a_spec_that_others_must_put_back_stops_nothing),
         cmocka_unit_test(a_store_that_is_down_is_tried_at_one_time_not_two),
         cmocka_unit_test(many_calls_are_all_answered),
     };
