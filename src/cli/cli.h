@@ -15,7 +15,7 @@ enum exit_code {
     EXIT_CODE_DONE = 0,
     EXIT_CODE_FAILED = 1,
     EXIT_CODE_USAGE = 2,
-    EXIT_CODE_REFUSED = 3,     /* by the disruption budget */
+    EXIT_CODE_REFUSED = 3,     /* by the disruption budget, or because members run */
     EXIT_CODE_NOT_FOUND = 4,   /* no such member, or more than one */
     EXIT_CODE_UNAVAILABLE = 5, /* the store */
     EXIT_CODE_BUSY = 6,        /* too many conflicts: try again */

@@ -12,7 +12,7 @@ const struct help_row help_exit_codes[] = {
     {"0", "done"},
     {"1", "failed"},
     {"2", "wrong usage, or a value that is not allowed"},
-    {"3", "refused by the disruption budget"},
+    {"3", "refused: by the disruption budget, or ('store drop') because members run"},
     {"4", "no such member, or more than one that matches"},
     {"5", "the store cannot be reached, read or written"},
     {"6", "busy: too many others changed the same; try again"},

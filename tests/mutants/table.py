@@ -21,6 +21,7 @@ OPERATION = "unit_operation_test"
 CLUSTER = "cluster_cluster_test"
 LIFETIME = "cluster_lifetime_test"
 TURNS = "cluster_turns_test"
+PUSH = "cluster_push_test"
 MEMBER = "unit_member_test"
 SQLITE = "contract_sqlite_test"
 POSTGRES = "contract_postgres_test"
@@ -121,6 +122,20 @@ MUTANTS = (
            "src/core/member.c",
            "    member->must_read |= is_news;\n", "",
            MEMBER, "a_heartbeat_that_reveals_a_request_has_it_read"),
+    Mutant("a-refused-watch-takes-all-the-time", "asking for push leaves heartbeats their time",
+           "src/cluster/worker_push.c",
+           "worker->watch_asked_ms = env_monotonic_ms(cluster->env);", "worker->watch_asked_ms = now_ms;",
+           PUSH, "asking_for_what_cannot_be_had_starves_no_heartbeat"),
+    Mutant("a-refused-watch-is-asked-for-each-second", "what cannot be had is asked for ever less often",
+           "src/cluster/worker_push.c", "i < cluster->worker.n_refusals &&", "false &&",
+           PUSH, "what_cannot_be_had_is_asked_for_ever_less_often"),
+    Mutant("an-outage-is-told-as-lost-push", "push is missed only where the store works",
+           "src/cluster/worker_push.c", "if (worker->has_answered) {", "if (true) {",
+           PUSH, "an_outage_of_the_store_is_none_of_push"),
+    Mutant("a-new-watch-is-blamed-for-the-past", "push announces nothing that was before its watch",
+           "src/cluster/worker_records.c", "worker->watch_fd >= 0 && worker->has_beaten_since_watch",
+           "worker->watch_fd >= 0",
+           PUSH, "what_came_before_the_watch_is_not_held_against_it"),
     Mutant("a-deaf-watch-is-trusted", "what a heartbeat reveals and no push announces reopens the watch",
            "src/core/member.c", "bool is_overdue = monotonic_ms >= announcement_due_ms(member);",
            "bool is_overdue = monotonic_ms > announcement_due_ms(member) + 1000;",
