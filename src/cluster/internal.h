@@ -167,10 +167,9 @@ struct worker {
     comrade_store *store; /* NULL: not open */
     int watch_fd;         /* -1: no push */
     bool must_watch;
-    int64_t watch_asked_ms; /* when a watch was asked for last */
-    int64_t watch_pause_ms; /* how long not again */
-    int n_refusals;         /* how often it was not to be had, and all else was */
-    bool has_beaten_since_watch;
+    int64_t watch_asked_ms;    /* when a watch was asked for last */
+    int64_t watch_pause_ms;    /* how long not again */
+    int n_refusals;            /* how often it was not to be had, and all else was */
     bool has_answered;         /* the store, since a call has failed or a watch was asked for */
     comrade_member **members;  /* sorted by id */
     comrade_member **gathered; /* those that a call is for; as much room as `members` */

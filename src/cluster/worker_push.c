@@ -61,7 +61,6 @@ void worker_drain_watch(comrade_cluster *cluster)
 static void look_anew(comrade_cluster *cluster)
 {
     cluster->worker.is_beat_asked |= !cluster->worker.has_failed_to_beat;
-    cluster->worker.has_beaten_since_watch = false;
     worker_watches_on_change(cluster, NULL);
 }
 

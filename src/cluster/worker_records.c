@@ -238,9 +238,9 @@ static void on_beaten(comrade_cluster *cluster, comrade_member **members, size_t
                       int64_t now_ms)
 {
     struct worker *worker = &cluster->worker;
-    /* What came before the watch was opened could not be announced. */
-    bool is_announced = worker->watch_fd >= 0 && worker->has_beaten_since_watch;
-    int64_t announced_by_ms = is_announced ? now_ms + PUSH_PATIENCE_MS : 0;
+    /* What came before the watch was opened could not be announced; but whoever hears of it writes
+       its own part, and of that a watch that is not deaf tells in time. */
+    int64_t announced_by_ms = worker->watch_fd >= 0 ? now_ms + PUSH_PATIENCE_MS : 0;
     worker->has_failed_to_beat = false;
     for (size_t i = 0; i < n_members; i++) {
         member_on_beat(&members[i]->core, &results[i], announced_by_ms);
@@ -307,7 +307,6 @@ bool worker_beat_members(comrade_cluster *cluster, int64_t now_ms)
     }
     if (status == COMRADE_OK) {
         worker->next_beat_ms = now_ms + cluster->heartbeat_ms;
-        worker->has_beaten_since_watch = true;
     }
     if (status == COMRADE_CANCELED) {
         worker->is_making_way = true;
