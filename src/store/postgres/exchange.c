@@ -41,6 +41,9 @@ void answers_finish(struct answers *answers)
 /* --- Sending and receiving ----------------------------------------------------------------------
  */
 
+/* "Protocol violation": no statement of ours meets with it, and PgBouncer says nothing else. */
+#define POOLER_STATE "08P01"
+
 /* One exchange on one connection. */
 struct exchange {
     PGconn *connection;
@@ -113,10 +116,13 @@ static PGresult *next_result(struct exchange *exchange)
 
 static void note_failure(struct exchange *exchange, const PGresult *result)
 {
-    if (exchange->is_failed) {
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    /* The first is the cause of the others; but what a pooler has to say goes for all. */
+    bool is_poolers = state != NULL && strcmp(state, POOLER_STATE) == 0;
+    if (exchange->is_failed && !is_poolers) {
         return;
     }
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    buffer_clear(&exchange->said);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     exchange->is_failed = true;

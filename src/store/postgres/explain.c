@@ -46,7 +46,19 @@ static const struct meaning meanings[] = {
     {"XX", COMRADE_BROKEN, "the database may be damaged; see the server's log"},
 };
 
-static const struct meaning *find_meaning(const char *sql_state)
+/* PgBouncer has one state for everything: so its words, which are never translated. */
+static const struct {
+    const char *words;
+    struct meaning meaning;
+} pooler_meanings[] = {
+    {"statement pooling",
+     {"08P01", COMRADE_INVALID,
+      "Comrade needs transaction pooling, or session pooling to have requests pushed"}},
+    {"authentication failed", {"08P01", COMRADE_DENIED, "check the pooler's auth_file"}},
+    {"no such user", {"08P01", COMRADE_DENIED, "check the pooler's auth_file"}},
+};
+
+static const struct meaning *find_meaning(const char *sql_state, const char *said)
 {
     static const struct meaning unknown = {"", COMRADE_UNAVAILABLE, NULL};
     for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
@@ -54,12 +66,18 @@ static const struct meaning *find_meaning(const char *sql_state)
             return &meanings[i];
         }
     }
+    for (size_t i = 0; i < sizeof pooler_meanings / sizeof pooler_meanings[0]; i++) {
+        if (strcmp(sql_state, pooler_meanings[i].meaning.sql_state) == 0 &&
+            strstr(said, pooler_meanings[i].words) != NULL) {
+            return &pooler_meanings[i].meaning;
+        }
+    }
     return &unknown;
 }
 
-comrade_status sql_state_meaning(const char *sql_state, const char **advice)
+comrade_status sql_state_meaning(const char *sql_state, const char *said, const char **advice)
 {
-    const struct meaning *meaning = find_meaning(sql_state);
+    const struct meaning *meaning = find_meaning(sql_state, said);
     *advice = meaning->advice;
     return meaning->status;
 }
@@ -99,7 +117,7 @@ void append_first_line(struct buffer *out, const char *text)
 comrade_status postgres_explain(const comrade_store *store, const char *what, const char *sql_state,
                                 const char *said, comrade_error *error)
 {
-    const struct meaning *meaning = find_meaning(sql_state);
+    const struct meaning *meaning = find_meaning(sql_state, said);
     struct buffer line;
     buffer_init(&line, TEXT_LIMIT);
     append_first_line(&line, said);

@@ -131,7 +131,7 @@ static comrade_status explain(const comrade_store *store, const char *said, bool
 {
     const char *advice;
     struct buffer shown;
-    comrade_status status = sql_state_meaning(sql_state, &advice);
+    comrade_status status = sql_state_meaning(sql_state, said, &advice);
     if (special_advice != NULL) {
         status = COMRADE_DENIED;
         advice = special_advice;

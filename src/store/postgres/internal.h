@@ -138,8 +138,8 @@ bool sql_state_is_schema(const char *sql_state);
 bool sql_state_is_collision(const char *sql_state);
 /* Is it about one of the values, so that other writes of the batch may do? */
 bool sql_state_is_of_one(const char *sql_state);
-/* What is to be made of it, and what the reader can do: NULL if nothing. */
-comrade_status sql_state_meaning(const char *sql_state, const char **advice);
+/* What is to be made of it and its text, and what the reader can do: NULL if nothing. */
+comrade_status sql_state_meaning(const char *sql_state, const char *said, const char **advice);
 /* A text's first line, without the blanks that end it. */
 void append_first_line(struct buffer *out, const char *text);
 /* Says what a server's error means. `said` is libpq's, and may have several lines. */

@@ -143,7 +143,7 @@ comrade_status postgres_need_schema(comrade_store *store, const comrade_call *ca
                                               TRANSACTION_WHOLE, &read, 1, &answers, error);
     if (status == COMRADE_OK) {
         status = judge_version(store, call, answers.results[0], error);
-    } else if (sql_state_is_schema(answers.sql_state)) {
+    } else if (sql_state_is_schema(answers.sql_state) && store->connection != NULL) {
         status = make(store, call, error);
     }
     answers_finish(&answers);

@@ -19,7 +19,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { PROOF_MS = 1000, PAYLOAD_LIMIT = 8000 };
+enum { PROOF_MS = 1000, PAYLOAD_LIMIT = 8000, UNLISTEN_TRIES_MAX = 8 };
 
 static const char prove_sql[] = "SELECT proof, pg_notify('" POSTGRES_CHANNEL "', proof)"
                                 " FROM (SELECT '?' || gen_random_uuid() AS proof OFFSET 0) AS p";
@@ -163,6 +163,21 @@ static comrade_status prove(comrade_store *store, const comrade_call *call, bool
     return status;
 }
 
+/* A pooler lends to others what listens now. It is most likely lent to us once more. */
+static void stop_at_pooler(comrade_store *store, const comrade_call *call, const char *backend)
+{
+    static const struct statement statements[] = {{.sql = "UNLISTEN " POSTGRES_CHANNEL},
+                                                  {.sql = "SELECT pg_backend_pid()"}};
+    bool is_stopped = false;
+    for (int i = 0; i < UNLISTEN_TRIES_MAX && !is_stopped && store->connection != NULL; i++) {
+        struct answers answers;
+        is_stopped = postgres_exchange(store, call, "stop listening", TRANSACTION_WHOLE, statements,
+                                       2, &answers, NULL) == COMRADE_OK &&
+                     strcmp(result_text(answers.results[1], 0, 0), backend) == 0;
+        answers_finish(&answers);
+    }
+}
+
 static comrade_status listen_and_prove(comrade_store *store, const comrade_call *call,
                                        comrade_error *error)
 {
@@ -174,8 +189,12 @@ static comrade_status listen_and_prove(comrade_store *store, const comrade_call 
     comrade_status status =
         postgres_exchange(store, call, "listen", TRANSACTION_WHOLE, statements, 2, &answers, error);
     if (status == COMRADE_OK) {
-        bool is_direct = result_number(answers.results[1], 0, 0) == PQbackendPID(store->connection);
+        const char *backend = result_text(answers.results[1], 0, 0);
+        bool is_direct = strtol(backend, NULL, 10) == PQbackendPID(store->connection);
         status = prove(store, call, is_direct, error);
+        if (status != COMRADE_OK && !is_direct) {
+            stop_at_pooler(store, call, backend);
+        }
     }
     answers_finish(&answers);
     return status;
