@@ -94,6 +94,14 @@ static int start(struct lookup *lookup)
     return failure;
 }
 
+/* What it has found may be looked at once its word has been read, not only seen to be there. */
+static bool await(const struct lookup *lookup, const comrade_call *call)
+{
+    uint64_t one;
+    return comrade_call_wait(call, lookup->done_fd, POLLIN) > 0 &&
+           read(lookup->done_fd, &one, sizeof one) == (ssize_t)sizeof one;
+}
+
 bool resolve_is_name(const char *host)
 {
     unsigned char address[sizeof(struct in6_addr)];
@@ -113,7 +121,7 @@ comrade_status resolve_name(const char *name, const comrade_call *call, struct a
     if (failure != 0) {
         status = comrade_error_set(error, COMRADE_UNAVAILABLE, "look up \"%s\": no thread: %s",
                                    name, strerror(failure));
-    } else if (comrade_call_wait(call, lookup->done_fd, POLLIN) <= 0) {
+    } else if (!await(lookup, call)) {
         status = comrade_error_set(error, COMRADE_UNAVAILABLE,
                                    "look up \"%s\": no name server answered in time", name);
     } else if (lookup->failure != 0 || lookup->found.n_addresses == 0) {
