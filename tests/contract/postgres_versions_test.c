@@ -222,7 +222,7 @@ static void *run_member(void *argument)
 {
     struct fleet_member *member = argument;
     struct fleet *fleet = member->fleet;
-    for (int version = 0; version < 2; version++) {
+    for (int version = 0; version < 2 && !atomic_load(&fleet->is_over); version++) {
         const comrade_store_driver *driver = version == 0 ? &postgres_driver : later;
         comrade_store *store = NULL;
         comrade_error error = {0};
@@ -237,6 +237,14 @@ static void *run_member(void *argument)
         driver->close(store);
     }
     return NULL;
+}
+
+static void start_fleet(struct fleet *fleet, struct fleet_member members[N_MEMBERS])
+{
+    for (int i = 0; i < N_MEMBERS; i++) {
+        members[i] = (struct fleet_member){.fleet = fleet, .number = i};
+        assert_int_equal(pthread_create(&members[i].thread, NULL, run_member, &members[i]), 0);
+    }
 }
 
 static void wait_for_calls(struct fleet *fleet, int n)
@@ -255,11 +263,8 @@ static void a_fleet_is_raised_member_by_member_under_load(void **state)
     char url[POSTGRES_URL_SIZE];
     postgres_server_fresh_database(logins_server(), url);
     struct fleet fleet = {.url = url};
-    struct fleet_member members[N_MEMBERS] = {0};
-    for (int i = 0; i < N_MEMBERS; i++) {
-        members[i] = (struct fleet_member){.fleet = &fleet, .number = i};
-        assert_int_equal(pthread_create(&members[i].thread, NULL, run_member, &members[i]), 0);
-    }
+    struct fleet_member members[N_MEMBERS];
+    start_fleet(&fleet, members);
     for (int i = 1; i <= N_MEMBERS; i++) {
         wait_for_calls(&fleet, N_MEMBERS * ROUNDS_BEFORE);
         atomic_store(&fleet.n_upgraded, i);
@@ -283,6 +288,35 @@ static void a_fleet_is_raised_member_by_member_under_load(void **state)
         N_MEMBERS);
 }
 
+/* It locks the tables in the order in which everybody else does, so that nobody is in its way. */
+static void the_setup_is_run_again_under_load(void **state)
+{
+    (void)state;
+    enum { N_SETUPS = 10 };
+    char url[POSTGRES_URL_SIZE];
+    logins_make_database(url);
+    postgres_server_run(logins_server(), NULL, "GRANT comrade_member TO comrade");
+    struct fleet fleet = {.url = url};
+    struct fleet_member members[N_MEMBERS];
+    start_fleet(&fleet, members);
+    for (int i = 0; i < N_SETUPS; i++) {
+        wait_for_calls(&fleet, N_MEMBERS);
+        logins_run_setup_text(url);
+    }
+    wait_for_calls(&fleet, N_MEMBERS);
+    atomic_store(&fleet.is_over, true);
+    for (int i = 0; i < N_MEMBERS; i++) {
+        pthread_join(members[i].thread, NULL);
+    }
+    for (int i = 0; i < N_MEMBERS; i++) {
+        assert_string_equal(members[i].failure, "");
+    }
+    assert_int_equal(postgres_server_number(logins_server(), url,
+                                            "SELECT deadlocks FROM pg_stat_database"
+                                            " WHERE datname = current_database()"),
+                     0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +324,7 @@ int main(void)
         cmocka_unit_test(an_older_program_goes_on_and_begins_beside_a_newer_one),
         cmocka_unit_test(what_is_too_new_is_refused),
         cmocka_unit_test(who_may_not_raise_it_is_told_whom_to_ask),
+        cmocka_unit_test(the_setup_is_run_again_under_load),
         cmocka_unit_test(a_fleet_is_raised_member_by_member_under_load),
     };
     enum { N_TESTS = sizeof tests / sizeof tests[0] };
