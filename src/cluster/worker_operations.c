@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_MEMBERS = 5000, WRITES_A_CALL = 500 };
+/*
+ * A page holds up heartbeats for as long as it takes: a second, where a cluster is so large.
+ * Smaller ones would cost a server more, which sorts and joins for each of them.
+ */
+enum { PAGE_MEMBERS = 100000, WRITES_A_CALL = 500 };
 
 /* --- The list of those under way -------------------------------------------------------------- */
 

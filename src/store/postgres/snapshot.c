@@ -13,11 +13,14 @@ enum { PARAMETER_LIMIT = 16 * 1024 * 1024, TRIES_MAX = 2 };
     " FROM comrade.role r"                                                                         \
     " LEFT JOIN comrade.role_spec s ON s.cluster = r.cluster AND s.role = r.role"                  \
     " WHERE r.cluster = " POSTGRES_CLUSTER
+/* Most members have never been asked for anything: one column that is null costs less than ten. */
+#define REQUEST                                                                                    \
+    "CASE WHEN m.request_revision <> 0 THEN json_build_array(m.request_revision, m.request_kind,"  \
+    " m.request_incarnation, m.zombified_incarnation, m.requested, m.request_id, m.request_user,"  \
+    " m.request_host, m.request_database_user, m.request_reason) END"
 #define MEMBERS                                                                                    \
     "SELECT m.id, m.role, m.incarnation, m.sequence, m.state, m.is_alive, m.is_available,"         \
-    " m.created, m.pid, m.host, m.version, m.metadata, m.details, m.request_revision,"             \
-    " m.request_kind, m.request_incarnation, m.zombified_incarnation, m.requested, m.request_id,"  \
-    " m.request_user, m.request_host, m.request_database_user, m.request_reason, h.updated"        \
+    " m.created, m.pid, m.host, m.version, m.metadata, m.details, h.updated, " REQUEST             \
     " FROM comrade.member m JOIN comrade.heartbeat h ON h.cluster = m.cluster AND h.id = m.id"     \
     " WHERE m.cluster = " POSTGRES_CLUSTER
 
@@ -35,8 +38,9 @@ static const char members_by_id_sql[] =
     MEMBERS " AND m.id = ANY ($3::text[]) AND m.id > $4 ORDER BY m.id LIMIT $5::bigint";
 static const char clock_sql[] = "SELECT " POSTGRES_NOW_MS;
 
-/* The places of the answers. */
+/* The places of the answers, and of a member's request in them. */
 enum { ROLES_AT, CLOCK_AT, MEMBERS_AT };
+enum { REQUEST_COLUMN = 14 };
 
 /* --- Telling -----------------------------------------------------------------------------------
  */
@@ -71,6 +75,9 @@ static comrade_status tell_roles(const PGresult *rows, const comrade_snapshot_qu
     return status;
 }
 
+static const comrade_request no_request = {
+    .request_id = "", .user = "", .host = "", .database_user = "", .reason = ""};
+
 static comrade_record record_at(const PGresult *rows, int row)
 {
     return (comrade_record){
@@ -87,18 +94,41 @@ static comrade_record record_at(const PGresult *rows, int row)
                 .version = result_text(rows, row, 10),
                 .metadata = result_text(rows, row, 11),
                 .details = result_text(rows, row, 12)},
-        .request = {.revision = result_number(rows, row, 13),
-                    .kind = (comrade_request_kind)result_number(rows, row, 14),
-                    .incarnation = result_number(rows, row, 15),
-                    .zombified_incarnation = result_number(rows, row, 16),
-                    .requested_ms = result_number(rows, row, 17),
-                    .request_id = result_text(rows, row, 18),
-                    .user = result_text(rows, row, 19),
-                    .host = result_text(rows, row, 20),
-                    .database_user = result_text(rows, row, 21),
-                    .reason = result_text(rows, row, 22)},
-        .updated_ms = result_number(rows, row, 23),
+        .request = no_request,
+        .updated_ms = result_number(rows, row, 13),
     };
+}
+
+/* `fields` holds the texts. */
+static bool read_request(json_t *fields, comrade_request *request)
+{
+    json_int_t revision, kind, incarnation, zombified, requested;
+    if (json_unpack(fields, "[I,I,I,I,I,s,s,s,s,s]", &revision, &kind, &incarnation, &zombified,
+                    &requested, &request->request_id, &request->user, &request->host,
+                    &request->database_user, &request->reason) != 0) {
+        return false;
+    }
+    request->revision = revision;
+    request->kind = (comrade_request_kind)kind;
+    request->incarnation = incarnation;
+    request->zombified_incarnation = zombified;
+    request->requested_ms = requested;
+    return true;
+}
+
+static comrade_status tell_member(const PGresult *rows, int row, const comrade_snapshot_sink *sink)
+{
+    comrade_record record = record_at(rows, row);
+    if (PQgetisnull(rows, row, REQUEST_COLUMN) != 0) {
+        return sink->on_record(sink->user, &record);
+    }
+    json_t *fields = json_loads(result_text(rows, row, REQUEST_COLUMN), 0, NULL);
+    comrade_status status = COMRADE_NO_MEMORY;
+    if (fields != NULL && read_request(fields, &record.request)) {
+        status = sink->on_record(sink->user, &record);
+    }
+    json_decref(fields);
+    return status;
 }
 
 /* One more than the limit was asked for: that there is one says that there are more pages. */
@@ -110,8 +140,7 @@ static comrade_status tell_members(const PGresult *rows, size_t limit,
     page->has_more = n_found > limit;
     size_t n = page->has_more ? limit : n_found;
     for (size_t i = 0; i < n && status == COMRADE_OK; i++) {
-        comrade_record record = record_at(rows, (int)i);
-        status = sink->on_record(sink->user, &record);
+        status = tell_member(rows, (int)i, sink);
     }
     if (page->has_more && n > 0) {
         page->next.is_continued = true;
