@@ -160,6 +160,11 @@ class Demo:
         self.steps.say("$ " + " ".join(("comrade",) + arguments))
         self.steps.say(self.comrade(*arguments, expect=expect))
 
+    def has_store(self):
+        return subprocess.run([self.program, "list"], env=self.environment, timeout=LIMIT_S,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, check=False).returncode == 0
+
     def members(self):
         lines = self.comrade("list", "--role", ROLE, "--json").splitlines()
         members = [json.loads(line) for line in lines]
@@ -188,8 +193,6 @@ class Demo:
 
     def start_servers(self):
         self.steps.begin(f"Start {N_SERVERS} Node.js servers on a fresh store, {self.store}")
-        self.show("store", "init")
-        self.show("role", "set", ROLE, "--min", str(MINIMUM))
         arguments = ["run", "--role", ROLE, "--port", "auto", "--", "node", str(SERVER)]
         self.steps.say("$ " + " ".join(["comrade", *arguments[:-1], SERVER.name])
                        + f"        # {N_SERVERS} times")
@@ -201,9 +204,11 @@ class Demo:
             agent.log = log
             agent.is_expected_to_run = True
             self.agents.append(agent)
+        self.wait_for("the first of them has made the store", self.has_store)
         self.wait_for("three servers are listed", lambda: N_SERVERS == sum(
             member["alive"] and member["healthy"] for member in self.members()))
         self.steps.moment(f"all {N_SERVERS} are listed")
+        self.show("role", "set", ROLE, "--min", str(MINIMUM))
 
     def start_load(self):
         self.steps.begin(f"Send {REQUESTS_A_SECOND} requests a second to whoever is listed")

@@ -96,6 +96,11 @@ def free_port():
         return taken.getsockname()[1]
 
 
+def accepts(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def pooled(postgres_server, postgres_url, tmp_path):
     """The program on a fresh database behind a pooler that shares connections."""
@@ -118,6 +123,7 @@ def pooled(postgres_server, postgres_url, tmp_path):
     with open(tmp_path / "pgbouncer.log", "wb") as log:
         bouncer = subprocess.Popen([program, "-q", "/dev/stdin"], stdin=open(settings, "rb"),
                                    stdout=log, stderr=log, cwd="/", **as_other)
+    wait_until(lambda: accepts(port), "the pooler listens")
     comrade = Comrade(f"postgres://comrade@127.0.0.1:{port}/{name}", tmp_path)
     yield comrade
     comrade.stop_all()
