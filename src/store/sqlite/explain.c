@@ -112,8 +112,9 @@ comrade_status sqlite_explain_open(const comrade_store *store, comrade_error *er
     } else if (stat(store->path, &found) == 0 && S_ISDIR(found.st_mode)) {
         status = comrade_error_set(error, COMRADE_INVALID,
                                    "%s: this is a directory; name a file in it", store->shown_url);
-    } else if (store->must_exist && access(store->path, F_OK) != 0 && errno == ENOENT &&
-               stat(folder, &found) == 0) {
+    } else if (store->must_exist && stat(folder, &found) == 0 &&
+               /* It was not there, although somebody may be making it by now. */
+               (cause == ENOENT || (access(store->path, F_OK) != 0 && errno == ENOENT))) {
         status = sqlite_explain_missing(store, error);
     } else if (may_not(folder, W_OK | X_OK) || may_not(store->path, R_OK) || cause == EACCES) {
         status = comrade_error_set(error, COMRADE_DENIED,
