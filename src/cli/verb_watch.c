@@ -79,7 +79,7 @@ static void on_push(void *user, const comrade_error *error)
     if (error == NULL) {
         fputs("changes are pushed again\n", stderr);
     } else {
-        fprintf(stderr, "%s; changes are seen within 10 s, not at once\n", error->message);
+        fprintf(stderr, "%s; changes are seen within 2.5 s, not at once\n", error->message);
     }
 }
 
@@ -252,7 +252,7 @@ const struct verb verb_watch = {
         "With filters such as --alive a member \"left\" when it no longer matches. While the "
         "store\n"
         "is unreachable the last list stays true; that is said on stderr, and so is, once, that\n"
-        "a store does not push: changes are then seen within 10 s. Ends on ^C.\n"
+        "a store does not push: changes are then seen within 2.5 s. Ends on ^C.\n"
         "\n"
         "With --line it tells instead, whenever that changes, all members in rotation: those that\n"
         "are alive and healthy, and match. With --output they are in a file, which others read\n"

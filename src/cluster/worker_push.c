@@ -173,6 +173,9 @@ bool worker_open_watch(comrade_cluster *cluster, int64_t now_ms)
     }
     worker->watch_fd = -1;
     ask_for_watch(cluster);
+    if (worker->watch_fd < 0) {
+        worker_watches_on_change(cluster, NULL); /* from now on they look by themselves */
+    }
     worker->watch_asked_ms = env_monotonic_ms(cluster->env);
     worker->watch_pause_ms = worker->watch_fd >= 0 ? cluster->heartbeat_ms / 10 : pause_ms(cluster);
     if (worker->watch_pause_ms < worker->watch_asked_ms - now_ms) {

@@ -112,6 +112,16 @@ int64_t worker_look_due_ms(const comrade_watch *watch)
     return due_ms > watch->rests_until_ms ? due_ms : watch->rests_until_ms;
 }
 
+/*
+ * Without push (behind a pooler, or until a connection that was lost is listened to) a change is
+ * seen when it is looked for: by default within 2.5 s, half of a drain, so that whoever is told of
+ * who leaves can still do something about it.
+ */
+static int64_t look_interval_ms(const comrade_cluster *cluster)
+{
+    return cluster->worker.watch_fd >= 0 ? cluster->heartbeat_ms : cluster->heartbeat_ms / 4;
+}
+
 bool worker_step_watches(comrade_cluster *cluster, int64_t now_ms)
 {
     bool has_called = false;
@@ -121,7 +131,7 @@ bool worker_step_watches(comrade_cluster *cluster, int64_t now_ms)
             watch->look = look_new(cluster, watch);
             watch->is_dirty = false;
             watch->look_began_ms = now_ms;
-            watch->next_look_ms = now_ms + cluster->heartbeat_ms;
+            watch->next_look_ms = now_ms + look_interval_ms(cluster);
         }
         if (watch->look == NULL || !worker_is_due(watch->look, now_ms)) {
             continue;

@@ -172,7 +172,7 @@ static void on_change(void *user, const comrade_members *members, const comrade_
     place->n_changes += members != NULL;
 }
 
-static void a_watch_without_push_looks_in_the_interval_of_heartbeats(void **state)
+static void a_watch_without_push_looks_four_times_in_an_interval(void **state)
 {
     (void)state;
     struct place place;
@@ -189,7 +189,7 @@ static void a_watch_without_push_looks_in_the_interval_of_heartbeats(void **stat
     assert_int_equal(comrade_member_report_submit(place.member, &report, NULL, NULL, NULL),
                      COMRADE_OK);
     turns_run(&place.turns, 10);
-    turns_run(&place.other, TURNS_HEARTBEAT_MS + 10);
+    turns_run(&place.other, TURNS_HEARTBEAT_MS / 4 + 10);
     assert_int_equal(place.n_changes, 2);
     end(&place);
 }
@@ -256,7 +256,7 @@ int main(void)
         cmocka_unit_test(without_push_a_request_comes_with_the_heartbeat),
         cmocka_unit_test(push_that_is_back_is_told_and_heard),
         cmocka_unit_test(an_outage_of_the_store_is_none_of_push),
-        cmocka_unit_test(a_watch_without_push_looks_in_the_interval_of_heartbeats),
+        cmocka_unit_test(a_watch_without_push_looks_four_times_in_an_interval),
         cmocka_unit_test(a_deaf_watch_is_opened_again),
         cmocka_unit_test(what_came_before_the_watch_is_not_held_against_it),
         cmocka_unit_test(a_watch_that_hears_is_left_alone),
