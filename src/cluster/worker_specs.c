@@ -25,7 +25,7 @@ static comrade_status restore_specs(comrade_cluster *cluster, const struct snaps
     free(writes);
     free(changes);
     free(results);
-    /* Where only administrators may change a spec, the one that is there stays: theirs is the word. */
+    /* Where only administrators may change a spec, the one that is there stays. */
     return status == COMRADE_DENIED ? COMRADE_OK : status;
 }
 

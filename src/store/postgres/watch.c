@@ -130,9 +130,8 @@ static comrade_status wait_for_proof(comrade_store *store, const comrade_call *c
         if (comrade_call_wait(&bounded, PQsocket(store->connection), POLLIN) <= 0) {
             return comrade_error_set(
                 error, COMRADE_UNAVAILABLE,
-                "%s: notifications do not arrive, as behind a pooler that shares "
-                "connections: requests come with the heartbeat; use the server's "
-                "own port, or session pooling, to have them at once",
+                "%s: notifications do not arrive, as behind a pooler that shares connections; use "
+                "the server's own port, or session pooling",
                 store->shown_url);
         }
         if (postgres_consume(store->connection) == 0) {
