@@ -111,12 +111,15 @@ static void a_table_that_is_emptied_is_filled_by_the_next_heartbeat(void **state
     }
 }
 
+/* Twice, so that one heartbeat finds nothing, and so does the next. */
 static void a_dropped_schema_is_made_again_by_the_next_heartbeat(void **state)
 {
     struct places *places = *state;
-    struct picture before = take_picture(places);
-    postgres_server_run(places->server, places->url, "DROP SCHEMA comrade CASCADE");
-    assert_back_with_one_beat(places, &before);
+    for (int i = 0; i < 2; i++) {
+        struct picture before = take_picture(places);
+        postgres_server_run(places->server, places->url, "DROP SCHEMA comrade CASCADE");
+        assert_back_with_one_beat(places, &before);
+    }
 }
 
 static void a_wiped_role_keeps_its_minimum(void **state)
