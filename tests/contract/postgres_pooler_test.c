@@ -65,7 +65,7 @@ static void assert_all_works(comrade_store *const *stores, size_t n_stores)
 {
     for (size_t i = 0; i < 2 * n_stores; i++) {
         comrade_store *store = stores[i % n_stores];
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "m%zu", i);
         assert_int_equal(contract_put(&postgres_driver, store, "app", id, 100, 1), COMRADE_OK);
         assert_int_equal(beat(&postgres_driver, store, id, 100, NULL).status, COMRADE_OK);
