@@ -312,6 +312,7 @@ void postgres_drop(comrade_store *store)
 {
     PQfinish(store->connection);
     store->connection = NULL;
+    store->prepared = (struct prepared){.is_allowed = false};
     store->is_schema_known = false;
     postgres_stop_listening(store);
 }

@@ -55,6 +55,10 @@ struct exchange {
     bool is_panic;     /* … or itself, and nobody knows what it had done */
     bool is_committed; /* what it says behind that, that it goes away for one, undoes nothing */
     char sql_state[6];
+    size_t n_sent; /* statements and preparations; which of them are such: */
+    bool is_preparation[2 * (POSTGRES_STATEMENTS_MAX + POSTGRES_BRACKET_MAX)];
+    struct prepared prepared; /* with what was sent; and how many the server has: */
+    size_t n_prepared;
 };
 
 /*
@@ -163,31 +167,47 @@ static bool is_failure(const PGresult *result)
     return true; /* of a later libpq */
 }
 
-static bool send_all(PGconn *connection, const struct statement *statements, size_t n_statements)
+static bool send_all(struct exchange *exchange, const struct statement *statements,
+                     size_t n_statements)
 {
-    bool is_sent = PQenterPipelineMode(connection) == 1;
+    bool is_sent = PQenterPipelineMode(exchange->connection) == 1;
     for (size_t i = 0; i < n_statements && is_sent; i++) {
-        const struct statement *statement = &statements[i];
-        is_sent = PQsendQueryParams(connection, statement->sql, (int)statement->n_parameters, NULL,
-                                    statement->parameters, NULL, NULL, 0) == 1;
+        bool is_prepared_first;
+        is_sent = prepared_send(&exchange->prepared, exchange->connection, &statements[i],
+                                &is_prepared_first);
+        exchange->is_preparation[exchange->n_sent] = is_prepared_first;
+        exchange->n_sent += is_prepared_first ? 2 : 1;
     }
-    return is_sent && PQpipelineSync(connection) == 1;
+    return is_sent && PQpipelineSync(exchange->connection) == 1;
 }
 
-static void receive_all(struct exchange *exchange, size_t n_statements, struct answers *answers)
+static void take_result(struct exchange *exchange, PGresult *result, bool is_preparation,
+                        struct answers *answers)
 {
-    /* Between two statements there is an empty one. */
-    for (size_t i = 0;
-         i <= 2 * n_statements && answers->n_results < n_statements && is_going_on(exchange); i++) {
-        PGresult *result = next_result(exchange);
-        if (result == NULL) {
-            continue;
-        }
-        if (is_failure(result)) {
-            note_failure(exchange, result);
-        }
+    if (is_failure(result)) {
+        note_failure(exchange, result);
+    }
+    if (is_preparation) {
+        exchange->n_prepared += PQresultStatus(result) == PGRES_COMMAND_OK;
+        PQclear(result);
+    } else {
         answers->results[answers->n_results++] = result;
     }
+}
+
+static void receive_all(struct exchange *exchange, struct answers *answers)
+{
+    size_t n_received = 0;
+    /* Between two answers there is an empty one. */
+    for (size_t i = 0;
+         i <= 2 * exchange->n_sent && n_received < exchange->n_sent && is_going_on(exchange); i++) {
+        PGresult *result = next_result(exchange);
+        if (result != NULL) {
+            take_result(exchange, result, exchange->is_preparation[n_received++], answers);
+        }
+    }
+    /* Behind a failure none was prepared any more. */
+    exchange->prepared.n = exchange->n_prepared;
 }
 
 /* The synchronization that ends the pipeline; a result behind it there is none. Before it may come
@@ -349,11 +369,15 @@ comrade_status postgres_ask(comrade_store *store, PGconn *connection, const comr
              (long long)(call->deadline_ms - call->now_ms(call->clock)) + 1);
     size_t n_before = bracket(transaction, left_ms, statements, &n, bracketed);
     *answers = (struct answers){0};
+    if (connection == store->connection) {
+        exchange.prepared = store->prepared;
+        exchange.n_prepared = store->prepared.n;
+    }
     if (comrade_call_is_over(call)) {
         exchange.is_over = true;
-    } else if (send_all(connection, bracketed, n)) {
+    } else if (send_all(&exchange, bracketed, n)) {
         flush(&exchange);
-        receive_all(&exchange, n, answers);
+        receive_all(&exchange, answers);
         exchange.is_committed = is_committed(answers, n);
         receive_end(&exchange);
     } else {
@@ -362,6 +386,9 @@ comrade_status postgres_ask(comrade_store *store, PGconn *connection, const comr
         exchange.is_over = exchange.is_over || PQstatus(connection) == CONNECTION_OK;
     }
     take_brackets_off(answers, n_before, n_statements);
+    if (connection == store->connection) {
+        store->prepared = exchange.prepared;
+    }
     return conclude(store, &exchange, what, answers->sql_state, &answers->is_cut_off, error);
 }
 

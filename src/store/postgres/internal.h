@@ -26,7 +26,8 @@
 enum {
     POSTGRES_PARAMETERS_MAX = 5,
     POSTGRES_STATEMENTS_MAX = 16,
-    POSTGRES_BRACKET_MAX = 3,  /* what makes them a transaction */
+    POSTGRES_BRACKET_MAX = 3, /* what makes them a transaction */
+    POSTGRES_PREPARED_MAX = 48,
     POSTGRES_HEARD_MAX = 1024, /* changes waiting for drain(); beyond, everything is looked at */
 };
 
@@ -39,6 +40,13 @@ struct remembered_beats {
     char revisions[64]; /* the sum of the roles' */
 };
 
+/* The statements that the connection's session knows; see prepared.c. */
+struct prepared {
+    bool is_allowed; /* the session is ours until the connection ends: no pooler lends it */
+    size_t n;
+    const char *sql[POSTGRES_PREPARED_MAX];
+};
+
 struct comrade_store {
     char *url;
     char *shown_url;
@@ -48,6 +56,7 @@ struct comrade_store {
     PGconn *connection; /* NULL: the next call connects */
     size_t last_host;   /* of the URL's hosts, the one that answered last */
     bool is_schema_known;
+    struct prepared prepared;
     struct remembered_beats last_beats;
 
     /* The watch: a descriptor that is readable when the socket or the signal is. */
@@ -77,7 +86,7 @@ void postgres_drop(comrade_store *store);
  */
 
 struct statement {
-    const char *sql;
+    const char *sql; /* constant: it is told apart by its address */
     size_t n_parameters;
     const char *parameters[POSTGRES_PARAMETERS_MAX]; /* text; borrowed until the answers are in */
 };
@@ -127,6 +136,16 @@ void postgres_roll_back(comrade_store *store, const comrade_call *call);
 const char *result_text(const PGresult *result, int row, int column);
 int64_t result_number(const PGresult *result, int row, int column);
 bool result_is_true(const PGresult *result, int row, int column);
+
+/* --- prepared.c --------------------------------------------------------------------------------
+ */
+
+/*
+ * Sends a statement, in a pipeline. *is_prepared_first says whether there is a preparation before
+ * it, with an answer of its own; one that failed is to be taken off `prepared` again.
+ */
+bool prepared_send(struct prepared *prepared, PGconn *connection, const struct statement *statement,
+                   bool *is_prepared_first);
 
 /* --- explain.c, explain_connect.c
  * ---------------------------------------------------------------------------------
