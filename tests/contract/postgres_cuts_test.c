@@ -291,7 +291,7 @@ int main(void)
     if (fault_server == NULL) {
         return postgres_server_skip_tests(tests, sizeof tests / sizeof tests[0]);
     }
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("postgres_cuts", tests, NULL, NULL);
     postgres_server_stop(fault_server);
     return failed;
 }

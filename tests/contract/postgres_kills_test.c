@@ -327,7 +327,7 @@ int main(void)
     if (server == NULL) {
         return postgres_server_skip_tests(tests, 1);
     }
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("postgres_kills", tests, NULL, NULL);
     postgres_server_stop(server);
     return failed;
 }
