@@ -264,6 +264,7 @@ int main(void)
     }
     logins_make_database(database);
     postgres_server_run(logins_server(), NULL,
+                        "SET password_encryption = 'scram-sha-256';"
                         "CREATE ROLE keeper LOGIN PASSWORD '" SECRET "' IN ROLE comrade_member;"
                         "CREATE ROLE barred LOGIN; GRANT comrade_member TO comrade");
     int failed = cmocka_run_group_tests_name("postgres_secrets", tests, NULL, NULL);
