@@ -46,14 +46,16 @@ static const char beat_sql[] =
  * What the batch as a whole is told; in the same transaction, and so with the same time. The
  * revisions are looked at before the heads are, never later. $3: are they wanted? The specs are
  * counted, so that it is noticed when a hand that slipped took some away, or put back older ones;
- * where the whole cluster is gone, it is gone anew each time.
+ * where the whole cluster is gone, it is gone anew each time. The remainder is for a revision that
+ * was written by hand, and may be any number.
  */
 #define SPECS                                                                                      \
     "(SELECT count(*) + coalesce(sum(s.spec_version % 1000000), 0) FROM comrade.role_spec s"       \
     "  WHERE s.cluster = c.id)"
 #define REVISIONS "(SELECT sum(r.revision) FROM comrade.role r WHERE r.cluster = c.id)"
 static const char summary_sql[] =
-    "SELECT coalesce(min(c.specs_revision + " SPECS "), " POSTGRES_BEGAN_MS ")::bigint,"
+    "SELECT coalesce(min(c.specs_revision + " SPECS ") % 4611686018427387904,"
+    "   " POSTGRES_BEGAN_MS ")::bigint,"
     " " POSTGRES_BEGAN_MS ","
     "  min(CASE WHEN $3 THEN " REVISIONS " END)"
     " FROM comrade.cluster c WHERE c.namespace = $1 AND c.kind = $2";
