@@ -214,6 +214,7 @@ static void no_value_that_a_member_can_store_fails_what_others_read(void **state
         "UPDATE comrade.member SET id = repeat('x', 200)",
         "UPDATE comrade.member SET created = 9223372036854775807",
         "UPDATE comrade.member SET created = -1",
+        "UPDATE comrade.heartbeat SET updated = -9223372036854775808", /* no age can be reckoned */
         "UPDATE comrade.role SET recent = repeat('x', 2000)",
         "INSERT INTO comrade.role (cluster, role) VALUES (1, repeat('x', 70))",
         "INSERT INTO comrade.role_spec VALUES (1, 'x', 1, 'no JSON')",
@@ -232,7 +233,6 @@ static void no_value_that_a_member_can_store_fails_what_others_read(void **state
     }
     static const char *const taken[] = {
         "UPDATE comrade.heartbeat SET updated = 9223372036854775807",
-        "UPDATE comrade.heartbeat SET updated = -9223372036854775808",
         "UPDATE comrade.member SET state = 'no state', host = '', version = E'\\x1b[31m'",
         "UPDATE comrade.member SET created = 253402300799999, pid = -9223372036854775808",
         "UPDATE comrade.role SET revision = 9223372036854775807, recent = repeat('x ', 500)",

@@ -22,7 +22,7 @@ static const char fill_sql[] =
     "    'stopped', 'backoff', 'of a later version']) AS state, (VALUES (true), (false)) AS "
     "a(alive),"
     "    unnest(ARRAY[0, 99, 100, 101]) AS zombie,"
-    "    unnest(ARRAY[-3600, -30, 0, 30, 90, 7200, 2000000000]) AS age;"
+    "    unnest(ARRAY[-3600, -30, 0, 30, 90, 7200, 1000000000]) AS age;"
     "INSERT INTO comrade.member (cluster, id, role, incarnation, sequence, state, is_alive,"
     "  is_available, created, pid, host, version, metadata, details, request_revision,"
     "  zombified_incarnation)"

@@ -72,7 +72,7 @@ const char *const postgres_migrations[] = {
     "CREATE TABLE IF NOT EXISTS comrade.heartbeat (\n"
     "  cluster integer NOT NULL,\n"
     "  owner regrole NOT NULL DEFAULT quote_ident(current_user)::regrole,\n"
-    "  updated bigint NOT NULL,\n"
+    "  updated bigint NOT NULL CHECK (updated >= 0),\n"
     "  incarnation bigint NOT NULL,\n"
     "  own_sequence bigint NOT NULL,\n"
     "  request_revision bigint NOT NULL DEFAULT 0,\n"
