@@ -3,10 +3,13 @@
  * member, beside a plain notification: in turn, each with one process that listens and one that
  * asks, a connection each.
  *
- * Both are timed from the same moment: the server's own stamp of the commit
+ * A second plain listener does what a member must have done when `shutdown` is told: it has read
+ * who asked, and committed that it is not alive any more.
+ *
+ * All are timed from the same moment: the server's own stamp of the commit
  * (track_commit_timestamp), taken before the commit is flushed. Who asked is the one transaction
- * that got an xid meanwhile. For each round it prints "ours|raw COMMIT_US ASKED_US": until it was
- * heard, from the commit, and from the call (or BEGIN) on.
+ * that got an xid meanwhile. For each round it prints "ours|raw|answering COMMIT_US ASKED_US":
+ * until it was heard, from the commit, and from the call (or BEGIN) on.
  */
 #include <comrade.h>
 
@@ -76,10 +79,24 @@ static void tell(int fd)
     }
 }
 
-_Noreturn static void listen_raw(const char *url, int fd)
+static void answer(PGconn *connection, const char *id)
+{
+    const char *parameters[] = {id};
+    PQclear(PQexecPrepared(connection, "read", 1, parameters, NULL, NULL, 0));
+    PGresult *result = PQexecPrepared(connection, "write", 1, parameters, NULL, NULL, 0);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK || strcmp(PQcmdTuples(result), "1") != 0) {
+        stop(PQerrorMessage(connection));
+    }
+    PQclear(result);
+}
+
+_Noreturn static void listen_raw(const char *url, bool is_answering, int fd)
 {
     PGconn *connection = connect_to(url);
-    run(connection, "LISTEN raw");
+    run(connection, is_answering ? "LISTEN answering" : "LISTEN raw");
+    PQclear(PQprepare(connection, "read", "SELECT * FROM raw WHERE id = $1", 1, NULL));
+    PQclear(PQprepare(connection, "write", "UPDATE raw SET request = 'leaving' WHERE id = $1", 1,
+                      NULL));
     tell(fd);
     for (;;) {
         struct pollfd socket = {.fd = PQsocket(connection), .events = POLLIN};
@@ -88,6 +105,9 @@ _Noreturn static void listen_raw(const char *url, int fd)
             _exit(0);
         }
         for (PGnotify *heard; (heard = PQnotifies(connection)) != NULL; PQfreemem(heard)) {
+            if (is_answering) {
+                answer(connection, heard->extra);
+            }
             tell(fd);
         }
     }
@@ -164,8 +184,12 @@ static long long heard(int fd)
     return at_us;
 }
 
+/* In the order of a round; their names are the channels'. */
+enum who { OURS, RAW, ANSWERING, N_WHO };
+static const char *const names[] = {"ours", "raw", "answering"};
+
 /* Returns the descriptor to hear of it, when it is ready. */
-static int start(const char *url, long n_members, pid_t *pid)
+static int start(const char *url, enum who who, long n_members, pid_t *pid)
 {
     int fds[2];
     if (pipe(fds) != 0 || (*pid = fork()) < 0) {
@@ -174,8 +198,8 @@ static int start(const char *url, long n_members, pid_t *pid)
     if (*pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(fds[0]);
-        if (n_members == 0) {
-            listen_raw(url, fds[1]);
+        if (who != OURS) {
+            listen_raw(url, who == ANSWERING, fds[1]);
         }
         listen_as_members(url, n_members, fds[1]);
     }
@@ -193,12 +217,12 @@ struct asker {
     comrade_client *client;
 };
 
-static void ask(struct asker *asker, bool is_ours, long round)
+static void ask(struct asker *asker, enum who who, long round)
 {
     char id[32];
     comrade_error error = {0};
     snprintf(id, sizeof id, "kill-%ld", round);
-    if (is_ours) {
+    if (who == OURS) {
         if (comrade_client_kill(asker->client, id, NULL, TIMEOUT_MS, &error) != COMRADE_OK) {
             stop(error.message);
         }
@@ -206,27 +230,26 @@ static void ask(struct asker *asker, bool is_ours, long round)
     }
     char update[128], notify[128];
     snprintf(update, sizeof update, "UPDATE raw SET request = 'kill' WHERE id = '%s'", id);
-    snprintf(notify, sizeof notify,
-             "SELECT pg_notify('raw', '[\"\",\"ComradeServer\",\"bench\",\"%s\"]')", id);
+    snprintf(notify, sizeof notify, "SELECT pg_notify('%s', '%s')", names[who], id);
     run(asker->connection, "BEGIN");
     run(asker->connection, update);
     run(asker->connection, notify);
     run(asker->connection, "COMMIT");
 }
 
-static void measure(struct asker *asker, bool is_ours, long round, int fd)
+static void measure(struct asker *asker, enum who who, long round, int fd)
 {
     char sql[160];
     struct timespec pause = {0, PAUSE_MS * 1000000L};
     nanosleep(&pause, NULL);
     long long xid = number(asker->observer, "SELECT pg_snapshot_xmax(pg_current_snapshot())");
     long long asked_us = now_us();
-    ask(asker, is_ours, round);
+    ask(asker, who, round);
     long long heard_us = heard(fd);
     snprintf(sql, sizeof sql,
              "SELECT (extract(epoch FROM pg_xact_commit_timestamp('%lld'::xid)) * 1000000)::bigint",
              xid);
-    printf("%s %lld %lld\n", is_ours ? "ours" : "raw", heard_us - number(asker->observer, sql),
+    printf("%s %lld %lld\n", names[who], heard_us - number(asker->observer, sql),
            heard_us - asked_us);
 }
 
@@ -236,25 +259,28 @@ int main(int argc, char **argv)
     if (n_rounds < 1 || n_rounds > ROUNDS_MAX) {
         stop("usage: postgres_kill URL ROUNDS");
     }
-    pid_t raw_pid, our_pid;
+    pid_t pids[N_WHO];
+    int fds[N_WHO];
     struct asker asker = {.connection = connect_to(argv[1]), .observer = connect_to(argv[1])};
     run(asker.observer, "CREATE TABLE raw (id text PRIMARY KEY, request text) WITH (fillfactor=50);"
                         "INSERT INTO raw SELECT 'kill-' || i FROM generate_series(0, 1999) AS i");
-    int raw_fd = start(argv[1], 0, &raw_pid);
-    int our_fd = start(argv[1], n_rounds, &our_pid);
+    for (enum who who = OURS; who < N_WHO; who++) {
+        fds[who] = start(argv[1], who, n_rounds, &pids[who]);
+    }
     comrade_cluster *cluster = open_cluster(argv[1]);
     comrade_error error = {0};
     if (comrade_client_new(cluster, NULL, &asker.client, &error) != COMRADE_OK) {
         stop(error.message);
     }
     for (long i = 0; i < n_rounds; i++) {
-        measure(&asker, true, i, our_fd);
-        measure(&asker, false, i, raw_fd);
+        for (enum who who = OURS; who < N_WHO; who++) {
+            measure(&asker, who, i, fds[who]);
+        }
     }
-    kill(raw_pid, SIGKILL);
-    kill(our_pid, SIGKILL);
-    waitpid(raw_pid, NULL, 0);
-    waitpid(our_pid, NULL, 0);
+    for (enum who who = OURS; who < N_WHO; who++) {
+        kill(pids[who], SIGKILL);
+        waitpid(pids[who], NULL, 0);
+    }
     comrade_client_free(asker.client);
     comrade_cluster_close(cluster);
     PQfinish(asker.connection);
