@@ -100,6 +100,9 @@ _Static_assert(sizeof postgres_migrations / sizeof postgres_migrations[0] ==
                    POSTGRES_SCHEMA_VERSION,
                "a migration a version");
 
+/* A subquery is evaluated once for all rows of a heartbeat. */
+#define IS_OWN "owner = (SELECT quote_ident(current_user)::regrole)"
+
 /*
  * Three groups, to be granted to logins. They are the server's: where another database has made
  * them already, nothing is done that would need the right to. What a member writes of itself, its
@@ -147,12 +150,10 @@ const char postgres_rights[] =
     "CREATE POLICY everyone_reads ON comrade.heartbeat FOR SELECT USING (true);\n"
     "DROP POLICY IF EXISTS its_own ON comrade.member;\n"
     "CREATE POLICY its_own ON comrade.member TO comrade_member\n"
-    "  USING (owner = quote_ident(current_user)::regrole) WITH CHECK (owner = "
-    "quote_ident(current_user)::regrole);\n"
+    "  USING (" IS_OWN ") WITH CHECK (" IS_OWN ");\n"
     "DROP POLICY IF EXISTS its_own ON comrade.heartbeat;\n"
     "CREATE POLICY its_own ON comrade.heartbeat TO comrade_member\n"
-    "  USING (owner = quote_ident(current_user)::regrole) WITH CHECK (owner = "
-    "quote_ident(current_user)::regrole);\n"
+    "  USING (" IS_OWN ") WITH CHECK (" IS_OWN ");\n"
     "DROP POLICY IF EXISTS admins_ask ON comrade.member;\n"
     "CREATE POLICY admins_ask ON comrade.member FOR UPDATE TO comrade_admin USING (true)\n"
     "  WITH CHECK (request_database_user = session_user);\n"
