@@ -27,8 +27,9 @@ sys.path.insert(0, str(SOAK))
 import history  # pylint: disable=wrong-import-position
 
 ADMINISTRATORS, AGENTS, MEMBERS, MINIMUM, ZONES = 64, 4, 6, 3, 2
-# How young the budget wants a heartbeat. Short, so that who crashes is soon not counted any more.
-LIMIT_MS = 1000
+# How young the budget wants a heartbeat. Short, so that who crashes is not counted any more before
+# somebody kills him, as the oldest that there is.
+LIMIT_MS, HEARTBEAT_MS = 500, 100
 TRIES = 20
 ZOMBIFY_EACH_S = 0.7
 ROUNDS = int(os.environ.get("SOAK_AMOUNT", "200"))
@@ -49,7 +50,7 @@ class Agent:
     def start(self):
         self.process = self.comrade.start(
             "run", "--role", "app", "--id", self.name, "--meta", f"zone={self.zone}",
-            "--heartbeat", "200ms", "--restart", "never", "--min-healthy-time", "0s",
+            "--heartbeat", f"{HEARTBEAT_MS}ms", "--restart", "never", "--min-healthy-time", "0s",
             "--drain-delay", "50ms", "--stop-timeout", "2s", "--log-level", "error", "--",
             "sleep", "1000")
         self.due = time.monotonic() + self.chance.choice((0.3, 0.6, 5))
@@ -60,7 +61,7 @@ class Agent:
         if self.process.poll() is not None:
             if self.is_crashed:
                 self.is_crashed = False
-                self.due = now + self.chance.uniform(0, 2.5 * LIMIT_MS / 1000)
+                self.due = now + self.chance.uniform(0, 5 * LIMIT_MS / 1000)
             elif self.due < now or self.process.returncode != -signal.SIGKILL:
                 self.start()
         elif self.due < now:
@@ -93,8 +94,8 @@ class Crowd:
     def __enter__(self):
         with open(self.said, "wb") as said:
             self.members = subprocess.Popen(
-                [BUILD / "tests/soak/soak-members", self.url, "app", "member", str(MEMBERS), "200",
-                 "lively", str(SEED)], stdin=subprocess.PIPE, stdout=said, env=clean_environment())
+                [BUILD / "tests/soak/soak-members", self.url, "app", "member", str(MEMBERS),
+                 str(HEARTBEAT_MS), "lively", str(SEED)], stdin=subprocess.PIPE, stdout=said, env=clean_environment())
         self.agents = [Agent(self.comrade, i, self.chance) for i in range(AGENTS)]
         wait_until(lambda: len(self.comrade.list("--available")) == AGENTS + MEMBERS, "all there")
         return self
