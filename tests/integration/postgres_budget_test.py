@@ -95,7 +95,8 @@ class Crowd:
         with open(self.said, "wb") as said:
             self.members = subprocess.Popen(
                 [BUILD / "tests/soak/soak-members", self.url, "app", "member", str(MEMBERS),
-                 str(HEARTBEAT_MS), "lively", str(SEED)], stdin=subprocess.PIPE, stdout=said, env=clean_environment())
+                 str(HEARTBEAT_MS), "lively", str(SEED)], stdin=subprocess.PIPE, stdout=said,
+                env=clean_environment())
         self.agents = [Agent(self.comrade, i, self.chance) for i in range(AGENTS)]
         wait_until(lambda: len(self.comrade.list("--available")) == AGENTS + MEMBERS, "all there")
         return self
