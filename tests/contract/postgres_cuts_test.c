@@ -51,14 +51,14 @@ static void run_cut(struct fault_scene *scene, const struct fault_operation *ope
     fault_assert_works(scene);
 }
 
+/* Reset and closed in turn; a write both ways. */
 static void cut_at_each_point(struct fault_scene *scene, const struct fault_operation *operation,
                               struct cut cut, bool is_last, judge *assert_right)
 {
-    for (size_t i = 0; i < N_POINTS; i++) {
-        cut.at = points[i];
-        cut.how = CUT_RST;
-        run_cut(scene, operation, &cut, is_last, assert_right);
-        cut.how = CUT_FIN;
+    int n_ways = operation->run == fault_write ? 2 : 1;
+    for (size_t i = 0; i < N_POINTS * (size_t)n_ways; i++) {
+        cut.at = points[i % N_POINTS];
+        cut.how = i % 2 == 0 ? CUT_RST : CUT_FIN;
         run_cut(scene, operation, &cut, is_last, assert_right);
     }
 }

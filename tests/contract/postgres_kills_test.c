@@ -4,7 +4,7 @@
  * transaction that writes it: so afterwards the database itself can be asked which of them it has
  * ever had. What was acknowledged must be there, and what was said to be UNAVAILABLE must not.
  *
- * SOAK_AMOUNT says how many kills (20 without it), SOAK_SEED repeats the moments of another run.
+ * SOAK_AMOUNT says how many kills (12 without it), SOAK_SEED repeats the moments of another run.
  */
 #include "base/buffer.h"
 #include "base/env.h"
@@ -24,7 +24,7 @@
 #include <cmocka.h>
 
 enum {
-    KILLS = 20,
+    KILLS = 12,
     WORKERS = 2,
     MEMBERS = 8, /* a worker's */
     INCARNATION = 100,
