@@ -161,9 +161,10 @@ class Scene:
         self.load = None
         self.n_started = 0
 
-    def start_member(self):
+    def start_member(self, member_id=None):
+        """A new one, or one that was there before."""
         self.n_started += 1
-        member_id = f"app-{self.n_started}"
+        member_id = member_id or f"app-{self.n_started}"
         self.agents[member_id] = self.comrade.start(
             "run", "--role", "app", "--id", member_id, "--port", "auto", "--heartbeat", "200ms",
             "--min-healthy-time", "0", "--drain-delay", f"{self.drain_s}s", "--", "node",
@@ -222,7 +223,7 @@ def store_url(request, tmp_path):
 
 
 def kill_and_restart(scene):
-    """Others come, and then all of the first members leave, each in another way."""
+    """Others come, and all of the first members leave, each in another way; one is started again."""
     fresh = [scene.start_member() for _ in range(3)]
     for member_id in fresh:
         scene.wait_until_serving(member_id)
@@ -232,12 +233,14 @@ def kill_and_restart(scene):
     left = next(member_id for member_id in ("app-1", "app-3") if member_id not in oldest)
     scene.agents[left].send_signal(signal.SIGTERM)
     scene.wait_until_gone("app-2", left, *oldest)
+    scene.start_member("app-2")
+    scene.wait_until_serving("app-2")
 
 
 def expect_no_failure(scene):
     scene.load.stop()
     assert scene.load.failures == [], scene.proxy.servers.read_text()
-    assert len(scene.load.answered) == scene.n_started == 6
+    assert len(scene.load.answered) == scene.n_started == 7
 
 
 def test_nginx_fails_no_request_while_members_are_killed(scene, store_url):

@@ -30,7 +30,7 @@ const char *const postgres_migrations[] = {
     "CREATE TABLE IF NOT EXISTS comrade.role_spec (\n"
     "  cluster integer NOT NULL,\n"
     "  role text COLLATE \"C\" NOT NULL CHECK (octet_length(role) BETWEEN 1 AND 64),\n"
-    "  spec_version bigint NOT NULL CHECK (spec_version > 0),\n"
+    "  spec_version bigint NOT NULL CHECK (spec_version BETWEEN 1 AND 9007199254740992),\n"
     "  spec text NOT NULL CHECK (octet_length(spec) <= 262144 AND spec::json IS NOT NULL),\n"
     "  PRIMARY KEY (cluster, role));\n"
     "CREATE TABLE IF NOT EXISTS comrade.member (\n"
