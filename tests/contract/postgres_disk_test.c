@@ -152,7 +152,7 @@ static void a_full_disk_fails_a_write_and_says_so(void **state)
     int n_batches = put_until_full(scene, &status);
     assert_int_equal(status, COMRADE_UNAVAILABLE);
     assert_non_null(strstr(scene->error.message, "No space left on device"));
-    assert_non_null(strstr(scene->error.message, "disk is full; nothing was written"));
+    assert_non_null(strstr(scene->error.message, "disk is full; make room there"));
     assert_int_equal(count_large(scene), (long long)n_batches * BATCH);
     /* Those who are there go on beating, in the room that their rows have, and are listed. */
     comrade_call call = fault_call(FAULT_PATIENCE_MS);

@@ -211,6 +211,7 @@ static void lose_the_end_of_a_write(struct fault_scene *scene, enum cut_point at
         cutting_proxy_forget_cuts(scene->proxy);
     }
     assert_int_equal(status, COMRADE_UNKNOWN);
+    assert_non_null(strstr(scene->error.message, "no answer in time; it may have been applied"));
 }
 
 /* What is not found afterwards must never come; and what holds the role lets go of it in time. */

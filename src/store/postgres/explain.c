@@ -28,7 +28,7 @@ static const struct meaning meanings[] = {
     {"3D000", COMRADE_UNAVAILABLE, "create the database first (createdb), or name another"},
     {"53300", COMRADE_UNAVAILABLE,
      "the server has no connection left; raise max_connections, or put a pooler in between"},
-    {"53100", COMRADE_UNAVAILABLE, "the server's disk is full; nothing was written"},
+    {"53100", COMRADE_UNAVAILABLE, "the server's disk is full; make room there"},
     {"53", COMRADE_UNAVAILABLE, "the server has too little of something"},
     {"25006", COMRADE_UNAVAILABLE,
      "this server can only be read, as a standby is; name all hosts in the URL, with "

@@ -65,14 +65,16 @@ static comrade_status apply(struct batch *batch, const comrade_call *call, bool 
                             struct ending *ending, comrade_error *error)
 {
     bool is_unknown = false;
+    comrade_error why = {0};
     comrade_status status =
-        batch_apply(batch, call, must_announce, &is_unknown, ending->sql_state, error);
+        batch_apply(batch, call, must_announce, &is_unknown, ending->sql_state, &why);
     ending->is_announcing = must_announce && strcmp(ending->sql_state, "54000") == 0;
     if (is_unknown) {
-        status = comrade_error_set(error, COMRADE_UNKNOWN,
-                                   "%s: write: the connection was lost before the answer came; it "
-                                   "may have been applied",
-                                   batch->store->shown_url);
+        return comrade_error_set(error, COMRADE_UNKNOWN, "%s; it may have been applied",
+                                 why.message);
+    }
+    if (status != COMRADE_OK && error != NULL) {
+        *error = why;
     }
     return status;
 }
