@@ -1,7 +1,7 @@
 /*
- * The whole suite on stores that listen: those have the server understand each statement once
- * (prepared.c). And what becomes of that when the schema that the statements were understood by is
- * gone.
+ * Where no pooler is between, the server understands each statement once (prepared.c). What becomes
+ * of that when the schema is gone that the statements were understood by, or the session is not the
+ * one that has prepared them.
  */
 #include "contract/cases.h"
 #include "contract/contract.h"
@@ -21,21 +21,9 @@ static void fresh_url(char *url, size_t size)
     snprintf(url, size, "%s", database_url);
 }
 
-static void wipe(comrade_store *store, const char *url)
+static void wipe(const char *url)
 {
-    (void)store;
     postgres_server_run(server, url, "DROP SCHEMA comrade CASCADE");
-}
-
-static comrade_status open_listening(const comrade_store_config *config, const comrade_call *call,
-                                     comrade_store **store, comrade_error *error)
-{
-    comrade_status status = postgres_driver.open(config, call, store, error);
-    if (status == COMRADE_OK && postgres_driver.watch(*store, call, error) < 0) {
-        postgres_driver.close(*store);
-        status = COMRADE_UNAVAILABLE;
-    }
-    return status;
 }
 
 static void use(comrade_store *store, int64_t sequence)
@@ -52,16 +40,18 @@ static void use(comrade_store *store, int64_t sequence)
     assert_int_equal(contract_count(&postgres_driver, store, NULL), 1);
 }
 
-static void only_what_listens_prepares(void **state)
+static comrade_store *open_fresh(char *url)
+{
+    fresh_url(url, POSTGRES_URL_SIZE);
+    return contract_must_open(&postgres_driver, url, "");
+}
+
+static void what_is_said_again_is_prepared_once(void **state)
 {
     (void)state;
     char url[POSTGRES_URL_SIZE];
-    fresh_url(url, sizeof url);
-    comrade_store *store = contract_must_open(&postgres_driver, url, "");
+    comrade_store *store = open_fresh(url);
     use(store, 1);
-    assert_int_equal(store->prepared.n, 0);
-    comrade_call call = contract_call();
-    assert_true(postgres_driver.watch(store, &call, NULL) >= 0);
     use(store, 2);
     size_t n = store->prepared.n;
     assert_true(n > 0);
@@ -70,19 +60,35 @@ static void only_what_listens_prepares(void **state)
     postgres_driver.close(store);
 }
 
+/* As behind a pooler that gives its servers' process numbers for its own. */
+static void a_session_that_knows_of_nothing_is_not_relied_upon_again(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char url[POSTGRES_URL_SIZE], sql[64];
+        comrade_store *store = open_fresh(url);
+        assert_int_equal(contract_put(&postgres_driver, store, "app", "a", 100, 1), COMRADE_OK);
+        assert_true(store->prepared.n > 0);
+        snprintf(sql, sizeof sql, "PREPARE s%zu AS SELECT 1", store->prepared.n);
+        PQclear(PQexec(store->connection, i == 0 ? "DEALLOCATE ALL" : sql));
+        use(store, 2);
+        use(store, 3);
+        assert_true(store->is_pooled);
+        assert_int_equal(store->prepared.n, 0);
+        postgres_driver.close(store);
+    }
+}
+
 static void prepared_statements_outlive_the_schema(void **state)
 {
     (void)state;
     char url[POSTGRES_URL_SIZE];
-    fresh_url(url, sizeof url);
-    comrade_store *store = contract_must_open(&postgres_driver, url, "");
-    comrade_call call = contract_call();
-    assert_true(postgres_driver.watch(store, &call, NULL) >= 0);
-    wipe(store, url); /* before the first of them is prepared … */
+    comrade_store *store = open_fresh(url);
+    wipe(url); /* before the first of them is prepared … */
     for (int i = 1; i <= ROUNDS; i++) {
         use(store, i);
     }
-    wipe(store, url); /* … and behind the last */
+    wipe(url); /* … and behind the last */
     for (int i = 1; i <= ROUNDS; i++) {
         use(store, i);
     }
@@ -93,7 +99,8 @@ static void prepared_statements_outlive_the_schema(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_what_listens_prepares),
+        cmocka_unit_test(what_is_said_again_is_prepared_once),
+        cmocka_unit_test(a_session_that_knows_of_nothing_is_not_relied_upon_again),
         cmocka_unit_test(prepared_statements_outlive_the_schema),
     };
     server = postgres_server_start(NULL);
@@ -101,11 +108,7 @@ int main(void)
         return postgres_server_skip_tests(tests, sizeof tests / sizeof tests[0]);
     }
     postgres_server_fresh_database(server, database_url);
-    comrade_store_driver driver = postgres_driver;
-    driver.open = open_listening;
-    const struct contract_store store = {"postgres, listening", &driver, fresh_url, wipe,
-                                         .has_own_clock = true};
-    int failed = cmocka_run_group_tests(tests, NULL, NULL) + contract_run(&store);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
     postgres_server_stop(server);
     return failed;
 }

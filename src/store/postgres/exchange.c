@@ -286,7 +286,9 @@ static comrade_status conclude(comrade_store *store, struct exchange *exchange, 
         postgres_keep_heard(store);
         /* Of a server that can only be read there may be a better one among the hosts. */
         bool is_read_only = strcmp(exchange->sql_state, "25006") == 0;
-        if (exchange->is_over || is_broken || is_read_only) {
+        bool is_anothers = sql_state_is_preparation(exchange->sql_state);
+        store->is_pooled = store->is_pooled || is_anothers;
+        if (exchange->is_over || is_broken || is_read_only || is_anothers) {
             postgres_drop(store);
         }
     }

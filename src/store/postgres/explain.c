@@ -96,7 +96,12 @@ bool sql_state_is_schema(const char *sql_state)
 bool sql_state_is_collision(const char *sql_state)
 {
     return is_state(sql_state, "40001") || is_state(sql_state, "40P01") ||
-           is_state(sql_state, "23505");
+           is_state(sql_state, "23505") || sql_state_is_preparation(sql_state);
+}
+
+bool sql_state_is_preparation(const char *sql_state)
+{
+    return is_state(sql_state, "26000") || is_state(sql_state, "42P05");
 }
 
 bool sql_state_is_of_one(const char *sql_state)

@@ -57,6 +57,7 @@ struct comrade_store {
     size_t last_host;   /* of the URL's hosts, the one that answered last */
     bool is_schema_known;
     struct prepared prepared;
+    bool is_pooled; /* found out by a prepared statement that was another's */
     struct remembered_beats last_beats;
 
     /* The watch: a descriptor that is readable when the socket or the signal is. */
@@ -153,8 +154,11 @@ bool prepared_send(struct prepared *prepared, PGconn *connection, const struct s
 
 /* Is it the schema that is missing, or a part of it? */
 bool sql_state_is_schema(const char *sql_state);
-/* Did it collide with another transaction, so that the same may work at once? */
+/* Did it collide with another transaction, or with another's session, so that the same may work at
+   once? */
 bool sql_state_is_collision(const char *sql_state);
+/* Was it another session, which has not prepared what ours has, or has prepared something else? */
+bool sql_state_is_preparation(const char *sql_state);
 /* Is it about one of the values, so that other writes of the batch may do? */
 bool sql_state_is_of_one(const char *sql_state);
 /* What is to be made of it and its text, and what the reader can do: NULL if nothing. */

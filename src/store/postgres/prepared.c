@@ -1,7 +1,8 @@
 /*
  * Prepared statements. To understand one of ours takes the server five times as long as to carry it
- * out, so those that listen, and say the same again and again, have it understood once. Where there
- * is a pooler, the next statement may come to another session, which knows of nothing.
+ * out, and the same is said again and again: so it is understood once. Not where there is a pooler:
+ * the next statement may come to another session, which knows of nothing. Without one, the server's
+ * process is the one that was connected to.
  *
  * What has long parameters, such as large arrays, is planned each time: its best plan depends on
  * them.

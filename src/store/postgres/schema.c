@@ -136,13 +136,24 @@ static comrade_status make(comrade_store *store, const comrade_call *call, comra
 comrade_status postgres_need_schema(comrade_store *store, const comrade_call *call,
                                     comrade_error *error)
 {
-    static const struct statement read = {
-        .sql = "SELECT name, value FROM comrade.meta WHERE name IN ('version', 'oldest_reader')"};
+    enum { BACKEND_AT, META_AT, N_STATEMENTS };
+    static const struct statement statements[N_STATEMENTS] = {
+        [BACKEND_AT] = {.sql = "SELECT pg_backend_pid()"},
+        [META_AT] = {.sql = "SELECT name, value FROM comrade.meta"
+                            " WHERE name IN ('version', 'oldest_reader')"},
+    };
     struct answers answers;
-    comrade_status status = postgres_exchange(store, call, "read the schema's version",
-                                              TRANSACTION_WHOLE, &read, 1, &answers, error);
+    comrade_status status =
+        postgres_exchange(store, call, "read the schema's version", TRANSACTION_WHOLE, statements,
+                          N_STATEMENTS, &answers, error);
+    if (answers.n_results > BACKEND_AT && PQntuples(answers.results[BACKEND_AT]) == 1 &&
+        store->connection != NULL) {
+        int64_t backend = result_number(answers.results[BACKEND_AT], 0, 0);
+        store->prepared.is_allowed =
+            !store->is_pooled && backend == PQbackendPID(store->connection);
+    }
     if (status == COMRADE_OK) {
-        status = judge_version(store, call, answers.results[0], error);
+        status = judge_version(store, call, answers.results[META_AT], error);
     } else if (sql_state_is_schema(answers.sql_state) && store->connection != NULL) {
         status = make(store, call, error);
     }

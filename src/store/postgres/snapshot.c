@@ -206,8 +206,9 @@ static comrade_status ask(comrade_store *store, const comrade_call *call,
             status = postgres_exchange(store, call, "read", TRANSACTION_READ, statements,
                                        n_statements, answers, error);
         }
-        must_try = sql_state_is_schema(answers->sql_state);
-        store->is_schema_known = store->is_schema_known && !must_try;
+        bool is_schema = sql_state_is_schema(answers->sql_state);
+        store->is_schema_known = store->is_schema_known && !is_schema;
+        must_try = is_schema || sql_state_is_collision(answers->sql_state);
     }
     return status;
 }

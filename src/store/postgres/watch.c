@@ -191,7 +191,6 @@ static comrade_status listen_and_prove(comrade_store *store, const comrade_call 
         const char *backend = result_text(answers.results[1], 0, 0);
         bool is_direct = strtol(backend, NULL, 10) == PQbackendPID(store->connection);
         status = prove(store, call, is_direct, error);
-        store->prepared.is_allowed = is_direct && status == COMRADE_OK;
         if (status != COMRADE_OK && !is_direct) {
             stop_at_pooler(store, call, backend);
         }
