@@ -15,7 +15,6 @@
 
 enum {
     PARAMETER_LIMIT = 16 * 1024 * 1024,
-    TRIES_MAX = 3,
     LARGE_BATCH = 100, /* to sum up the revisions of all roles must cost less than it saves */
 };
 
@@ -109,26 +108,6 @@ static void read_summary(const PGresult *whole, comrade_beat_summary *summary)
     };
 }
 
-static comrade_status exchange(comrade_store *store, const comrade_call *call,
-                               const struct statement *statements, struct answers *answers,
-                               comrade_error *error)
-{
-    comrade_status status = COMRADE_OK;
-    bool must_try = true;
-    for (int i = 0; i < TRIES_MAX && must_try; i++) {
-        answers_finish(answers);
-        status = postgres_use(store, call, error);
-        if (status == COMRADE_OK) {
-            status = postgres_exchange(store, call, "heartbeat", TRANSACTION_WHOLE, statements,
-                                       N_STATEMENTS, answers, error);
-        }
-        bool is_schema = sql_state_is_schema(answers->sql_state);
-        store->is_schema_known = store->is_schema_known && !is_schema;
-        must_try = is_schema || sql_state_is_collision(answers->sql_state);
-    }
-    return status;
-}
-
 /* --- The same again ----------------------------------------------------------------------------
  */
 
@@ -194,7 +173,8 @@ static comrade_status beat_again(comrade_store *store, const comrade_call *call,
         [BEATS_AT] = {again_sql, 4, {space, kind, ids, store->last_beats.revisions}},
     };
     struct answers answers = {0};
-    comrade_status status = exchange(store, call, statements, &answers, error);
+    comrade_status status = postgres_transact(store, call, "heartbeat", TRANSACTION_WHOLE,
+                                              statements, N_STATEMENTS, &answers, error);
     if (status == COMRADE_OK) {
         const char *n_written = PQcmdTuples(answers.results[BEATS_AT]);
         *is_done = strtoull(n_written, NULL, 10) == store->last_beats.n;
@@ -227,7 +207,8 @@ static comrade_status beat_in_full(comrade_store *store, const comrade_call *cal
     if (incarnations.is_failed) {
         comrade_error_set(error, status, "%s: heartbeat: out of memory", store->shown_url);
     } else {
-        status = exchange(store, call, statements, &answers, error);
+        status = postgres_transact(store, call, "heartbeat", TRANSACTION_WHOLE, statements,
+                                   N_STATEMENTS, &answers, error);
     }
     if (status == COMRADE_OK) {
         read_beats(answers.results[BEATS_AT], n_beats, results);

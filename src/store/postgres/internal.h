@@ -72,16 +72,9 @@ struct comrade_store {
 /* --- connection.c ------------------------------------------------------------------------------
  */
 
-/*
- * Every operation begins with it: a connection, and the schema, are there. One that died while it
- * lay idle is made anew.
- */
-comrade_status postgres_use(comrade_store *store, const comrade_call *call, comrade_error *error);
 /* A connection of its own to the same place, which the caller finishes. */
 comrade_status postgres_connect(comrade_store *store, const comrade_call *call, PGconn **connection,
                                 comrade_error *error);
-/* Ends the connection; the next operation makes another. */
-void postgres_drop(comrade_store *store);
 
 /* --- exchange.c --------------------------------------------------------------------------------
  */
@@ -147,6 +140,25 @@ bool result_is_true(const PGresult *result, int row, int column);
  */
 bool prepared_send(struct prepared *prepared, PGconn *connection, const struct statement *statement,
                    bool *is_prepared_first);
+
+/* --- session.c ---------------------------------------------------------------------------------
+ */
+
+/*
+ * Every operation begins with it: a connection, and the schema, are there. One that died while it
+ * lay idle is made anew.
+ */
+comrade_status postgres_use(comrade_store *store, const comrade_call *call, comrade_error *error);
+/* Ends the connection; the next operation makes another. */
+void postgres_drop(comrade_store *store);
+/* An exchange that is a transaction; again, a few times, where it collided or found no schema. */
+comrade_status postgres_transact(comrade_store *store, const comrade_call *call, const char *what,
+                                 enum transaction transaction, const struct statement *statements,
+                                 size_t n_statements, struct answers *answers,
+                                 comrade_error *error);
+/* After that state the same may work at once; has the schema looked at, if that is what it takes.
+ */
+bool postgres_must_try_again(comrade_store *store, const char *sql_state);
 
 /* --- explain.c, explain_connect.c
  * ---------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARAMETER_LIMIT = 16 * 1024 * 1024, TRIES_MAX = 2 };
+enum { PARAMETER_LIMIT = 16 * 1024 * 1024 };
 
 #define ROLES                                                                                      \
     "SELECT r.role, r.revision, coalesce(s.spec_version, 0), coalesce(s.spec, '{}'), r.recent"     \
@@ -193,26 +193,6 @@ static size_t plan_page(const comrade_store *store, const comrade_snapshot_query
     return n;
 }
 
-static comrade_status ask(comrade_store *store, const comrade_call *call,
-                          const struct statement *statements, size_t n_statements,
-                          struct answers *answers, comrade_error *error)
-{
-    comrade_status status = COMRADE_OK;
-    bool must_try = true;
-    for (int i = 0; i < TRIES_MAX && must_try; i++) {
-        answers_finish(answers);
-        status = postgres_use(store, call, error);
-        if (status == COMRADE_OK) {
-            status = postgres_exchange(store, call, "read", TRANSACTION_READ, statements,
-                                       n_statements, answers, error);
-        }
-        bool is_schema = sql_state_is_schema(answers->sql_state);
-        store->is_schema_known = store->is_schema_known && !is_schema;
-        must_try = is_schema || sql_state_is_collision(answers->sql_state);
-    }
-    return status;
-}
-
 comrade_status postgres_snapshot(comrade_store *store, const comrade_call *call,
                                  const comrade_snapshot_query *query, const comrade_cursor *from,
                                  const comrade_snapshot_sink *sink, comrade_snapshot_page *page,
@@ -234,7 +214,8 @@ comrade_status postgres_snapshot(comrade_store *store, const comrade_call *call,
     comrade_status status = ids.is_failed
                                 ? comrade_error_set(error, COMRADE_NO_MEMORY,
                                                     "%s: read: out of memory", store->shown_url)
-                                : ask(store, call, statements, n, &answers, error);
+                                : postgres_transact(store, call, "read", TRANSACTION_READ,
+                                                    statements, n, &answers, error);
     if (status == COMRADE_OK) {
         status = tell(&answers, query, sink, &made);
         if (status == COMRADE_OK) {

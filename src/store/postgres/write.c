@@ -124,11 +124,9 @@ static struct ending write_batch(comrade_store *store, const comrade_call *call,
     bool must_try = true;
     for (int i = 0; i < TRIES_MAX && must_try; i++) {
         try_batch(store, call, writes, n_writes, must_announce, results, &ending, error);
-        bool is_schema = sql_state_is_schema(ending.sql_state);
-        store->is_schema_known = store->is_schema_known && !is_schema;
         /* A queue that is full must not hold up what is asked; heartbeats tell of it too. */
         must_announce = must_announce && !ending.is_announcing;
-        must_try = ending.is_announcing || is_schema || sql_state_is_collision(ending.sql_state);
+        must_try = postgres_must_try_again(store, ending.sql_state) || ending.is_announcing;
     }
     return ending;
 }
