@@ -44,6 +44,8 @@ install(FILES ${CMAKE_BINARY_DIR}/comradeConfig.cmake
 
 set(unit_dir lib/systemd/system CACHE STRING "Where systemd looks for units")
 install(FILES packaging/comrade@.service DESTINATION ${unit_dir})
-file(GLOB documents CONFIGURE_DEPENDS README.md docs/*.md)
-list(FILTER documents EXCLUDE REGEX "/docs/README\\.md$") # it is for those who write them
-install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# The README leads to the others by relative links: the tree stays as it is here.
+install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs examples DESTINATION ${CMAKE_INSTALL_DOCDIR} USE_SOURCE_PERMISSIONS
+  REGEX "/docs/README\\.md$" EXCLUDE # it is for those who write them
+  PATTERN CMakeLists.txt EXCLUDE PATTERN __pycache__ EXCLUDE)

@@ -1,5 +1,6 @@
 """What `cmake --install` puts down can be used: from C and C++, by pkg-config and by CMake."""
 import os
+import re
 import shutil
 import subprocess
 
@@ -45,6 +46,8 @@ OUTPUT = "1.0.0 0 7\n"
 MODULE = "comrade/libcomrade-store-postgres.so"
 # Nobody listens there: whoever has the driver can say so.
 NOBODY = "postgres://127.0.0.1:1/nowhere"
+# What the documents lead to is not with them: in a clone only, or where its kind belongs.
+ELSEWHERE = {"CONTRIBUTING.md", "include/comrade.h", "packaging/comrade@.service"}
 
 CMAKE_LISTS = """
 cmake_minimum_required(VERSION 3.25)
@@ -98,8 +101,16 @@ def test_everything_is_where_it_belongs(prefix, libdir):
                 f"{lib}/libcomrade.so.1", f"{lib}/libcomrade.so.1.0.0", f"{lib}/libcomrade.a",
                 f"{lib}/pkgconfig/comrade.pc", f"{lib}/cmake/comrade/comradeConfig.cmake",
                 "bin/comrade", "lib/systemd/system/comrade@.service", "share/man/man1/comrade.1",
-                "share/doc/comrade/ARCHITECTURE.md", f"{lib}/{MODULE}"}
+                "share/doc/comrade/README.md", f"{lib}/{MODULE}"}
     assert expected - installed == set()
+
+
+def test_the_relative_links_of_the_installed_documents_lead_to_files(prefix):
+    folder = prefix / "share/doc/comrade"
+    links = [(path, target) for path in folder.rglob("*.md")
+             for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", path.read_text())]
+    assert (folder / "README.md", "docs/terminal.svg") in links
+    assert {target for path, target in links if not (path.parent / target).exists()} == ELSEWHERE
 
 
 def test_the_program_is_one_file_that_runs_anywhere(prefix):
