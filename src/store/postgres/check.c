@@ -43,6 +43,13 @@ static const char findings_sql[] =
     "  ELSE 'rights: only the owner of the schema can use it (comrade store init sets up groups)' "
     "END"
     "  FROM pg_class WHERE oid = 'comrade.member'::regclass"
+    " UNION ALL SELECT false, 'this login (' || session_user || ') may read' ||"
+    "  CASE WHEN has_column_privilege('comrade.member', 'incarnation', 'INSERT')"
+    "   THEN ', register members' ELSE ', not register members' END ||"
+    "  CASE WHEN has_column_privilege('comrade.member', 'request_kind', 'UPDATE')"
+    "   THEN ', kill' ELSE ', not kill' END ||"
+    "  CASE WHEN has_column_privilege('comrade.role_spec', 'spec', 'UPDATE')"
+    "   THEN ', set minimums' ELSE ', not set minimums' END"
     /* A share of updates that moved a row out of its page tells of a transaction that never ends.
      */
     " UNION ALL SELECT n_tup_upd > 1000 AND n_tup_hot_upd * 10 < n_tup_upd * 9,"

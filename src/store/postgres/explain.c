@@ -153,8 +153,7 @@ comrade_status postgres_explain_denied(const comrade_store *store, const comrade
         why = "the member is another login's; it is removed by the login that registered "
               "it, or by one with comrade_admin";
     } else if (has_kind(write, COMRADE_PUT_OWN)) {
-        why = "a login needs comrade_member to register members, and an id that is not another "
-              "login's";
+        why = "the id is another login's, so choose another; or this login has no comrade_member";
         group = "comrade_member";
     }
     const char *user = store->connection == NULL ? "" : PQuser(store->connection);

@@ -52,6 +52,7 @@ void postgres_setup_text(void (*on_text)(void *user, const char *text), void *us
             "-- What Comrade keeps in a database, and who may do what in it. Running it again\n"
             "-- changes nothing. Afterwards, for the login of your services and of people:\n"
             "--   GRANT comrade_member TO the_services; GRANT comrade_admin TO the_people;\n"
+            "-- Whoever runs it needs the right to create roles, unless the groups are there.\n"
             "BEGIN ISOLATION LEVEL READ COMMITTED;\n");
     tell_migrations(on_text, user);
     on_text(user, postgres_rights);
@@ -95,7 +96,7 @@ static comrade_status migrate(comrade_store *store, const comrade_call *call, in
         status = comrade_error_set(
             error, COMRADE_DENIED,
             "%s: the schema \"comrade\" %s, and this user may not do it; let the database's owner "
-            "run: comrade store init --print-sql | psql DATABASE",
+            "run: comrade store init --print-sql | psql -qX -v ON_ERROR_STOP=1 DATABASE",
             store->shown_url, version == 0 ? "is not there yet" : "is of an older version");
     }
     return status;
@@ -127,7 +128,7 @@ static comrade_status make(comrade_store *store, const comrade_call *call, comra
         return comrade_error_set(
             error, COMRADE_UNAVAILABLE,
             "%s: no Comrade schema in this database yet; it is made by the first "
-            "`comrade run`, or by `comrade store init`",
+            "`comrade run`, or by `comrade store init`, of a login that may create it",
             store->shown_url);
     }
     return migrate(store, call, 0, error);
@@ -178,8 +179,9 @@ comrade_status postgres_set_up(comrade_store *store, const comrade_call *call, c
         status = comrade_error_set(
             error, COMRADE_DENIED,
             "%s: the schema is there, and its owner can use it; the groups comrade_reader, "
-            "comrade_member and comrade_admin need a user that may create roles: comrade store "
-            "init --print-sql | psql DATABASE",
+            "comrade_member and comrade_admin need one that may create roles, who runs: comrade "
+            "store "
+            "init --print-sql | psql -qX -v ON_ERROR_STOP=1 DATABASE",
             store->shown_url);
     }
     return status;
@@ -200,5 +202,11 @@ comrade_status postgres_remove(comrade_store *store, const comrade_call *call, c
     status = run(store, call, "drop the schema", &sql, sql_state, error);
     buffer_finish(&sql);
     store->is_schema_known = false;
+    if (status == COMRADE_DENIED && strcmp(sql_state, "42501") == 0) {
+        status = comrade_error_set(error, COMRADE_DENIED,
+                                   "%s: drop the schema: only its owner may, or a "
+                                   "superuser; name one of them in the URL",
+                                   store->shown_url);
+    }
     return status;
 }
