@@ -301,8 +301,10 @@ MUTANTS = (
     # --- The worker, and what its users free ---
     Mutant("one-failed-heartbeat-call-is-the-last", "a member goes on after memory ran out",
            "src/cluster/worker_records.c",
-           "worker->next_beat_ms = now_ms + env_random_between(",
-           "worker->next_beat_ms = INT64_MAX - 2 * cluster->heartbeat_ms + env_random_between(",
+           "        worker->next_beat_ms = now_ms + env_random_between(cluster->env, "
+           "cluster->heartbeat_ms / 10,\n",
+           "        worker->next_beat_ms = INT64_MAX / 2 + env_random_between(cluster->env, "
+           "cluster->heartbeat_ms / 10,\n",
            LIFETIME, "a_member_goes_on_after_memory_ran_out"),
     Mutant("a-heartbeat-always-makes-way", "however much is asked, heartbeats go on",
            "src/cluster/worker_records.c", "now_ms - worker->next_beat_ms < cluster->heartbeat_ms",
