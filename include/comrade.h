@@ -153,7 +153,8 @@ typedef struct comrade_cluster_options {
 /*
  * Starts the thread for a store. The store itself is opened behind it, and again whenever it was
  * lost: an unreachable store is no error here, but of the calls that need it.
- * Errors: INVALID, UNSUPPORTED (unknown scheme, or its module is not installed), NO_MEMORY, SYSTEM.
+ * Errors: INVALID (also an unknown scheme), UNSUPPORTED (its driver is not there), NO_MEMORY,
+ * SYSTEM.
  */
 COMRADE_API comrade_status comrade_cluster_open(const comrade_cluster_options *options,
                                                 comrade_cluster **cluster, comrade_error *error);
@@ -261,7 +262,7 @@ COMRADE_API comrade_status comrade_cluster_check(comrade_cluster *cluster, int64
 /*
  * Tells, in pieces and without a connection, what the owner of a store runs by hand to set it up
  * for users with fewer rights: SQL for psql, say. `on_text` is called on this thread.
- * Errors: INVALID, UNSUPPORTED (no such driver, or a store that needs no setting up).
+ * Errors: INVALID, UNSUPPORTED (its driver is not there, or a store that needs no setting up).
  */
 COMRADE_API comrade_status comrade_store_setup_text(const char *url,
                                                     void (*on_text)(void *user, const char *text),

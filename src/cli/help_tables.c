@@ -14,7 +14,7 @@ const struct help_row help_exit_codes[] = {
     {"2", "wrong usage, or a value that is not allowed"},
     {"3", "refused: by the disruption budget, or ('store drop') because members run"},
     {"4", "no such member, or more than one that matches"},
-    {"5", "the store cannot be reached, read or written"},
+    {"5", "the store cannot be reached, read or written, or its driver is not there"},
     {"6", "busy: too many others changed the same; try again"},
     {"others", "'run' ends with the code of its command, and 'check' with those of Nagios plugins: "
                "see there"},

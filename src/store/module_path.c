@@ -15,13 +15,42 @@ static const char *const beside_program[] = {COMRADE_MODULE_DIR_FROM_PROGRAM, "m
 
 enum { N_BESIDE_PROGRAM = sizeof beside_program / sizeof beside_program[0] };
 
-static bool try_folder(const char *folder, const char *subfolder, const char *scheme,
-                       struct buffer *path, bool *is_there)
+/* What a look-up fills. */
+struct search {
+    const char *scheme;
+    struct buffer *path;
+    struct buffer *folders;
+    bool is_there;
+};
+
+/* Length of what is left of a folder, which ends with a slash, one level up. */
+static size_t parent_len(const char *folder, size_t len)
 {
-    buffer_clear(path);
-    bool is_made =
-        buffer_append_format(path, "%s%s/libcomrade-store-%s.so", folder, subfolder, scheme);
-    *is_there = is_made && access(buffer_text(path), F_OK) == 0;
+    do {
+        len -= len > 1 ? 1 : 0;
+    } while (len > 1 && folder[len - 1] != '/');
+    return len;
+}
+
+/* A name that climbs is shortened, so that one folder has one name. False: out of memory. */
+static bool try_folder(struct search *search, const char *folder, const char *subfolder)
+{
+    size_t len = strlen(folder);
+    for (; strncmp(subfolder, "../", 3) == 0; subfolder += 3) {
+        len = parent_len(folder, len);
+    }
+    buffer_clear(search->path);
+    if (!buffer_append_format(search->path, "%.*s%s", (int)len, folder, subfolder)) {
+        return false;
+    }
+    const char *name = buffer_text(search->path);
+    bool is_first = search->folders->len == 0;
+    if (!is_first && strcmp(buffer_text(search->folders), name) == 0) {
+        return true;
+    }
+    bool is_made = buffer_append_format(search->folders, "%s%s", is_first ? "" : ", ", name) &&
+                   buffer_append_format(search->path, "/libcomrade-store-%s.so", search->scheme);
+    search->is_there = is_made && access(buffer_text(search->path), F_OK) == 0;
     return is_made;
 }
 
@@ -55,7 +84,7 @@ static bool own_folder(char folder[PATH_MAX], bool *is_library)
     return end != NULL;
 }
 
-static bool try_beside(const char *scheme, struct buffer *path, bool *is_there)
+static bool try_beside(struct search *search)
 {
     char folder[PATH_MAX];
     bool is_library;
@@ -64,24 +93,22 @@ static bool try_beside(const char *scheme, struct buffer *path, bool *is_there)
         return true;
     }
     if (is_library) {
-        return try_folder(folder, beside_library, scheme, path, is_there);
+        return try_folder(search, folder, beside_library);
     }
-    for (size_t i = 0; i < N_BESIDE_PROGRAM && is_made && !*is_there; i++) {
-        is_made = try_folder(folder, beside_program[i], scheme, path, is_there);
+    for (size_t i = 0; i < N_BESIDE_PROGRAM && is_made && !search->is_there; i++) {
+        is_made = try_folder(search, folder, beside_program[i]);
     }
     return is_made;
 }
 
-bool module_path(const char *scheme, struct buffer *path, bool *is_there)
+bool module_path(const char *scheme, struct buffer *path, struct buffer *folders, bool *is_there)
 {
+    struct search search = {.scheme = scheme, .path = path, .folders = folders};
     const char *named = secure_getenv("COMRADE_MODULE_PATH");
-    const char *first = named == NULL ? COMRADE_MODULE_DIR : named;
-    bool is_made = try_folder(first, "", scheme, path, is_there);
-    if (is_made && !*is_there && named == NULL && getauxval(AT_SECURE) == 0) {
-        is_made = try_beside(scheme, path, is_there);
-        if (is_made && !*is_there) {
-            is_made = try_folder(first, "", scheme, path, is_there);
-        }
+    bool is_made = try_folder(&search, named == NULL ? COMRADE_MODULE_DIR : named, "");
+    if (is_made && !search.is_there && named == NULL && getauxval(AT_SECURE) == 0) {
+        is_made = try_beside(&search);
     }
+    *is_there = search.is_there;
     return is_made;
 }

@@ -18,13 +18,16 @@
 #include <string.h>
 
 enum { REGISTERED_MAX = 16, SCHEME_MAX_BYTES = 31, PATH_LIMIT = 4096 };
+enum { FOLDERS_LIMIT = 4 * PATH_LIMIT };
 
-/* To add a scheme that has a module of its own: a row here. */
-static const char *const module_schemes[] = {"postgres", "redis", "etcd", "datastore"};
-static const char *const builtin_schemes[] = {"memory", "sqlite"};
+/* To add a scheme that has a module of its own: a word here, and in the text below. */
+static const char *const with_driver[] = {"memory", "sqlite", "postgres"};
+static const char with_driver_text[] = "memory:, sqlite:PATH and postgres://…";
+/* What people try, since others have it. A stranger's module for it is loaded all the same. */
+static const char *const without_driver[] = {"redis", "etcd", "datastore"};
 
-enum { N_MODULES = sizeof module_schemes / sizeof module_schemes[0] };
-enum { N_BUILTINS = sizeof builtin_schemes / sizeof builtin_schemes[0] };
+enum { N_WITH_DRIVER = sizeof with_driver / sizeof with_driver[0] };
+enum { N_WITHOUT_DRIVER = sizeof without_driver / sizeof without_driver[0] };
 
 /* Grows only; what was found once is never moved or removed. */
 static const comrade_store_driver *registered[REGISTERED_MAX];
@@ -72,28 +75,38 @@ comrade_status comrade_store_register(const comrade_store_driver *driver)
     return status;
 }
 
-/* Names every scheme, and the one that was probably meant. */
-static comrade_status unknown_scheme(const char *scheme, comrade_error *error)
+static bool is_one_of(const char *const *schemes, size_t n_schemes, const char *scheme)
 {
-    const char *known[N_BUILTINS + N_MODULES];
-    memcpy(known, builtin_schemes, sizeof builtin_schemes);
-    memcpy(known + N_BUILTINS, module_schemes, sizeof module_schemes);
-    const char *nearest = text_nearest(scheme, known, N_BUILTINS + N_MODULES);
-    return comrade_error_set(error, COMRADE_UNSUPPORTED,
-                             "unknown store \"%s:\"%s%s%s; known are memory:, sqlite:PATH, "
-                             "postgres://…, redis://…, etcd://… and datastore://PROJECT",
-                             scheme, nearest == NULL ? "" : " (did you mean \"",
-                             nearest == NULL ? "" : nearest, nearest == NULL ? "" : ":\"?)");
-}
-
-static bool has_module(const char *scheme)
-{
-    for (size_t i = 0; i < N_MODULES; i++) {
-        if (strcmp(module_schemes[i], scheme) == 0) {
+    for (size_t i = 0; i < n_schemes; i++) {
+        if (strcmp(schemes[i], scheme) == 0) {
             return true;
         }
     }
     return false;
+}
+
+/* Says which package has the module, that there is none, or which scheme was probably meant. */
+static comrade_status no_module(const char *scheme, const char *folders, comrade_error *error)
+{
+    if (is_one_of(with_driver, N_WITH_DRIVER, scheme)) {
+        return comrade_error_set(error, COMRADE_UNSUPPORTED,
+                                 "the driver for %s: is not installed; install the package "
+                                 "comrade-store-%s (there is no libcomrade-store-%s.so in %s)",
+                                 scheme, scheme, scheme, folders);
+    }
+    if (is_one_of(without_driver, N_WITHOUT_DRIVER, scheme)) {
+        return comrade_error_set(error, COMRADE_UNSUPPORTED,
+                                 "Comrade %s has no driver for %s: yet, and there is no "
+                                 "libcomrade-store-%s.so in %s; its stores are %s",
+                                 comrade_version(), scheme, scheme, folders, with_driver_text);
+    }
+    const char *nearest = text_nearest(scheme, with_driver, N_WITH_DRIVER);
+    return comrade_error_set(error, COMRADE_INVALID,
+                             "unknown store \"%s:\"%s%s%s; known are %s (there is no "
+                             "libcomrade-store-%s.so in %s)",
+                             scheme, nearest == NULL ? "" : " (did you mean \"",
+                             nearest == NULL ? "" : nearest, nearest == NULL ? "" : ":\"?)",
+                             with_driver_text, scheme, folders);
 }
 
 /* What the module's file has to offer, if it fits. */
@@ -118,20 +131,16 @@ static comrade_status read_module(void *module, const char *path, const char *sc
 static comrade_status load_module(const char *scheme, const comrade_store_driver **driver,
                                   comrade_error *error)
 {
-    struct buffer path;
+    struct buffer path, folders;
     buffer_init(&path, PATH_LIMIT);
+    buffer_init(&folders, FOLDERS_LIMIT);
     comrade_status status;
     bool is_there;
     void *module = NULL;
-    if (!module_path(scheme, &path, &is_there)) {
+    if (!module_path(scheme, &path, &folders, &is_there)) {
         status = comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for a driver's path");
     } else if (!is_there) {
-        status = has_module(scheme)
-                     ? comrade_error_set(error, COMRADE_UNSUPPORTED,
-                                         "the driver for %s: is not installed (there is no %s); "
-                                         "install the package comrade-store-%s",
-                                         scheme, buffer_text(&path), scheme)
-                     : unknown_scheme(scheme, error);
+        status = no_module(scheme, buffer_text(&folders), error);
     } else if ((module = dlopen(buffer_text(&path), RTLD_NOW | RTLD_LOCAL)) == NULL) {
         status = comrade_error_set(error, COMRADE_UNSUPPORTED,
                                    "the driver for %s: cannot be loaded: %s", scheme, dlerror());
@@ -142,6 +151,7 @@ static comrade_status load_module(const char *scheme, const comrade_store_driver
         dlclose(module);
     }
     buffer_finish(&path);
+    buffer_finish(&folders);
     return status;
 }
 
@@ -151,8 +161,7 @@ comrade_status store_driver_find(const char *url, const comrade_store_driver **d
     char scheme[SCHEME_MAX_BYTES + 1];
     if (!url_scheme(url, scheme, sizeof scheme)) {
         return comrade_error_set(error, COMRADE_INVALID,
-                                 "the store's URL has no scheme; write sqlite:PATH, postgres://…, "
-                                 "redis://…, etcd://… or datastore://PROJECT");
+                                 "the store's URL has no scheme; known are %s", with_driver_text);
     }
     pthread_mutex_lock(&registry_lock);
     const comrade_store_driver *known = find_known(scheme);

@@ -9,8 +9,8 @@
 
 /*
  * The driver of the URL's scheme, valid for the life of the process. Thread-safe. Errors: INVALID
- * (no scheme), UNSUPPORTED (unknown scheme: lists the known ones; module missing: says which
- * package has it; module of another ABI).
+ * (no scheme, or an unknown one: lists the known), UNSUPPORTED (module missing: says which package
+ * has it, or that there is none yet; module of another ABI).
  */
 comrade_status store_driver_find(const char *url, const comrade_store_driver **driver,
                                  comrade_error *error);

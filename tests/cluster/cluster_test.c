@@ -363,7 +363,7 @@ static void bad_input_is_refused_with_a_reason(void **state)
     comrade_cluster_options options = COMRADE_CLUSTER_OPTIONS_INIT;
     comrade_error error = {0};
     options.store = "sqlitte:/tmp/x";
-    assert_int_equal(comrade_cluster_open(&options, &cluster, &error), COMRADE_UNSUPPORTED);
+    assert_int_equal(comrade_cluster_open(&options, &cluster, &error), COMRADE_INVALID);
     assert_non_null(strstr(error.message, "did you mean \"sqlite:\""));
     assert_non_null(strstr(error.message, "postgres"));
 }

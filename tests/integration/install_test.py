@@ -139,8 +139,14 @@ def test_the_installed_program_finds_the_installed_driver(prefix, libdir, tmp_pa
     moved = tmp_path / "moved"
     shutil.copytree(prefix, moved, symlinks=True)
     assert says_nobody_listens(moved / "bin/comrade", "list", "--store", NOBODY)
-    (moved / libdir.relative_to(prefix) / MODULE).unlink()
+    module = moved / libdir.relative_to(prefix) / MODULE
+    module.unlink()
     assert not says_nobody_listens(moved / "bin/comrade", "list", "--store", NOBODY)
+    told = subprocess.run([moved / "bin/comrade", "list", "--store", NOBODY], text=True,
+                          env={"PATH": "/usr/bin:/bin"}, capture_output=True, timeout=HANG_S,
+                          check=False).stderr
+    folders = re.search(rf"there is no {module.name} in ([^)]+)\)", told).group(1).split(", ")
+    assert str(module.parent) in folders and len(folders) > 1, told
 
 
 def test_the_program_finds_the_driver_that_was_built_with_it():

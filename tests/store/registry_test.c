@@ -18,15 +18,20 @@ static const comrade_store_driver *find(const char *url)
     return driver;
 }
 
-static void assert_unsupported(const char *url, const char *says)
+static void assert_refused(const char *url, comrade_status status, const char *says)
 {
     const comrade_store_driver *driver = NULL;
     comrade_error error = {0};
-    assert_int_equal(store_driver_find(url, &driver, &error), COMRADE_UNSUPPORTED);
+    assert_int_equal(store_driver_find(url, &driver, &error), status);
     assert_null(driver);
     if (strstr(error.message, says) == NULL) {
         fail_msg("\"%s\" is not said by: %s", says, error.message);
     }
+}
+
+static void assert_unsupported(const char *url, const char *says)
+{
+    assert_refused(url, COMRADE_UNSUPPORTED, says);
 }
 
 static void memory_and_sqlite_are_built_in(void **state)
@@ -37,21 +42,38 @@ static void memory_and_sqlite_are_built_in(void **state)
     assert_string_equal(find("SQLite:/tmp/x")->scheme, "sqlite");
 }
 
-static void a_missing_module_says_which_package_has_it(void **state)
+static void a_missing_module_says_which_package_has_it_and_where_it_was_looked_for(void **state)
 {
     (void)state;
     assert_unsupported("postgres://db/x", "install the package comrade-store-postgres");
     assert_unsupported("postgresql://db/x", "install the package comrade-store-postgres");
-    assert_unsupported("redis://db", "install the package comrade-store-redis");
-    assert_unsupported("etcd://db", "install the package comrade-store-etcd");
-    assert_unsupported("datastore://project", "install the package comrade-store-datastore");
+    assert_unsupported("postgres://db/x",
+                       "there is no libcomrade-store-postgres.so in " MODULE_FOLDER ")");
+}
+
+static void a_scheme_without_a_driver_yet_names_no_package(void **state)
+{
+    (void)state;
+    const comrade_store_driver *driver = NULL;
+    comrade_error error = {0};
+    const char *const urls[] = {"redis://db", "etcd://db"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        assert_unsupported(urls[i], "has no driver for ");
+        assert_unsupported(urls[i], "its stores are memory:, sqlite:PATH and postgres://…");
+        store_driver_find(urls[i], &driver, &error);
+        assert_null(strstr(error.message, "package"));
+    }
+    assert_string_equal(find("datastore://project")->scheme, "datastore"); /* a stranger's */
 }
 
 static void an_unknown_scheme_lists_the_known_and_proposes_the_nearest(void **state)
 {
     (void)state;
-    assert_unsupported("sqlit:/tmp/x", "did you mean \"sqlite:\"?");
-    assert_unsupported("mongodb://x", "known are memory:, sqlite:PATH, postgres");
+    assert_refused("sqlit:/tmp/x", COMRADE_INVALID, "did you mean \"sqlite:\"?");
+    assert_refused("postgre://h/x", COMRADE_INVALID, "did you mean \"postgres:\"?");
+    assert_refused("mongodb://x", COMRADE_INVALID,
+                   "known are memory:, sqlite:PATH and postgres://…");
+    assert_refused("mongodb://x", COMRADE_INVALID, "libcomrade-store-mongodb.so in ");
 }
 
 static void a_url_without_a_scheme_shows_how_one_looks(void **state)
@@ -107,7 +129,8 @@ int main(void)
     setenv("COMRADE_MODULE_PATH", MODULE_FOLDER, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_and_sqlite_are_built_in),
-        cmocka_unit_test(a_missing_module_says_which_package_has_it),
+        cmocka_unit_test(a_missing_module_says_which_package_has_it_and_where_it_was_looked_for),
+        cmocka_unit_test(a_scheme_without_a_driver_yet_names_no_package),
         cmocka_unit_test(an_unknown_scheme_lists_the_known_and_proposes_the_nearest),
         cmocka_unit_test(a_url_without_a_scheme_shows_how_one_looks),
         cmocka_unit_test(a_driver_from_outside_the_tree_is_loaded),
