@@ -78,7 +78,29 @@ static void print_footer(size_t n_hidden, bool has_asked)
     }
 }
 
-static int print_table(struct cli *cli, const comrade_members *members, bool is_all)
+/* `n_hidden` matched and are not shown. The role's name was checked when it became a query. */
+static void print_nobody(const struct cli *cli, const comrade_query *query, size_t n_hidden)
+{
+    bool is_narrowed = query->n_where > 0 || query->alive != COMRADE_ANY ||
+                       query->healthy != COMRADE_ANY || query->stale != COMRADE_ANY ||
+                       query->available != COMRADE_ANY;
+    const char *role = query->role;
+    const char *store = comrade_cluster_store(cli->cluster);
+    if (role == NULL && !is_narrowed && n_hidden == 0) {
+        fprintf(stderr, "no members in %s\n", store);
+        return;
+    }
+    fprintf(stderr, "no member%s%s%s%s%s in %s", role == NULL ? "" : " of role \"",
+            role == NULL ? "" : role, role == NULL ? "" : "\"", is_narrowed ? " that matches" : "",
+            n_hidden > 0 ? " is alive" : "", store);
+    if (n_hidden > 0) {
+        fprintf(stderr, "; --all shows %zu that %s not", n_hidden, n_hidden == 1 ? "is" : "are");
+    }
+    fputc('\n', stderr);
+}
+
+static int print_table(struct cli *cli, const comrade_members *members, const comrade_query *query,
+                       bool is_all)
 {
     struct table table;
     size_t n_hidden = 0;
@@ -95,8 +117,8 @@ static int print_table(struct cli *cli, const comrade_members *members, bool is_
     }
     int code = EXIT_CODE_DONE;
     if (table.n_cells == 0 && !table.is_failed) {
-        fprintf(stderr, "%s in %s\n", n_hidden > 0 ? "no member is alive" : "no members",
-                comrade_cluster_store(cli->cluster));
+        print_nobody(cli, query, n_hidden);
+        n_hidden = 0;
     } else if (!table_print(&table, stdout)) {
         code = cli_fail(cli, EXIT_CODE_FAILED, "out of memory");
     }
@@ -123,7 +145,7 @@ static int run(struct cli *cli, const struct options *options)
     if (code == 0 && (options_flag(options, "json") || options_flag(options, "ids"))) {
         code = print_lines(cli, members, wants_all(options), options_flag(options, "json"));
     } else if (code == 0) {
-        code = print_table(cli, members, wants_all(options));
+        code = print_table(cli, members, &query.query, wants_all(options));
     }
     comrade_members_free(members);
     member_query_finish(&query);

@@ -6,6 +6,7 @@
 #include "cli/member_table.h"
 #include "cli/output.h"
 #include "cli/verbs.h"
+#include "core/query.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -192,40 +193,26 @@ static void print_people(const comrade_member_data *member)
     print_metadata(member->metadata);
 }
 
-static bool begins_with(const char *id, const char *text)
-{
-    return strncmp(id, text, strlen(text)) == 0;
-}
-
 /* The exact id, or the only one that begins so. */
 static int find(struct cli *cli, const comrade_members *members, const char *text,
                 const comrade_member_data **found)
 {
-    size_t n_found = 0;
-    const char *nearest = NULL;
-    for (size_t i = 0; i < comrade_members_count(members); i++) {
-        const comrade_member_data *member = comrade_members_at(members, i);
-        const char *id = member->id;
-        nearest = nearest == NULL ? text_nearest(text, &id, 1) : nearest;
-        if (strcmp(id, text) == 0) {
-            *found = member;
-            return EXIT_CODE_DONE;
-        }
-        if (begins_with(id, text)) {
-            *found = member;
-            n_found++;
-        }
+    size_t n_members = comrade_members_count(members);
+    size_t index = 0;
+    comrade_error error;
+    const char **ids = calloc(n_members + 1, sizeof *ids);
+    if (ids == NULL) {
+        return cli_fail(cli, EXIT_CODE_FAILED, "out of memory");
     }
-    if (n_found > 1) {
-        *found = NULL;
-        return cli_fail(cli, EXIT_CODE_NOT_FOUND,
-                        "\"%s\" fits %zu members; 'comrade list --all' shows them", text, n_found);
+    for (size_t i = 0; i < n_members; i++) {
+        ids[i] = comrade_members_at(members, i)->id;
     }
-    if (n_found == 0) {
-        return cli_fail(cli, EXIT_CODE_NOT_FOUND, "no member \"%s\"%s%s%s", text,
-                        nearest == NULL ? "" : "; did you mean \"", nearest == NULL ? "" : nearest,
-                        nearest == NULL ? "" : "\"?");
+    comrade_status status = query_find_text(ids, n_members, text, true, &index, &error);
+    free(ids);
+    if (status != COMRADE_OK) {
+        return cli_error(cli, &error);
     }
+    *found = comrade_members_at(members, index);
     return EXIT_CODE_DONE;
 }
 

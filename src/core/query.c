@@ -146,37 +146,26 @@ bool query_matches(const struct query *query, const comrade_record *record, int6
     return true;
 }
 
-static comrade_status not_found(const struct snapshot *snapshot, const char *text,
+static comrade_status not_found(const char *const *ids, size_t n_ids, const char *text,
                                 comrade_error *error)
 {
-    const char **ids = calloc(snapshot->n_records + 1, sizeof *ids);
-    const char *nearest = NULL;
-    if (ids != NULL) {
-        for (size_t i = 0; i < snapshot->n_records; i++) {
-            ids[i] = snapshot->records[i].id;
-        }
-        nearest = text_nearest(text, ids, snapshot->n_records);
-    }
+    const char *nearest = text_nearest(text, ids, n_ids);
     if (nearest != NULL) {
-        comrade_error_set(error, COMRADE_NOT_FOUND, "no member \"%s\"; did you mean \"%s\"?", text,
-                          nearest);
-    } else {
-        comrade_error_set(error, COMRADE_NOT_FOUND, "no member \"%s\"", text);
+        return comrade_error_set(error, COMRADE_NOT_FOUND, "no member \"%s\"; did you mean \"%s\"?",
+                                 text, nearest);
     }
-    free(ids);
-    return COMRADE_NOT_FOUND;
+    return comrade_error_set(error, COMRADE_NOT_FOUND, "no member \"%s\"", text);
 }
 
-static comrade_status ambiguous(const struct snapshot *snapshot, const char *text, size_t n_found,
-                                comrade_error *error)
+static comrade_status ambiguous(const char *const *ids, size_t n_ids, const char *text,
+                                size_t n_found, comrade_error *error)
 {
     struct buffer candidates;
     buffer_init(&candidates, COMRADE_ERROR_MESSAGE_SIZE);
     size_t n_shown = 0;
-    for (size_t i = 0; n_shown < CANDIDATES_SHOWN && i < snapshot->n_records; i++) {
-        const char *id = snapshot->records[i].id;
-        if (strncmp(id, text, strlen(text)) == 0) {
-            buffer_append_format(&candidates, "%s%s", n_shown == 0 ? "" : ", ", id);
+    for (size_t i = 0; n_shown < CANDIDATES_SHOWN && i < n_ids; i++) {
+        if (strncmp(ids[i], text, strlen(text)) == 0) {
+            buffer_append_format(&candidates, "%s%s", n_shown == 0 ? "" : ", ", ids[i]);
             n_shown++;
         }
     }
@@ -186,25 +175,47 @@ static comrade_status ambiguous(const struct snapshot *snapshot, const char *tex
     return COMRADE_AMBIGUOUS;
 }
 
-comrade_status query_find_id(const struct snapshot *snapshot, const char *text, bool accept_prefix,
-                             const comrade_record **record, comrade_error *error)
+comrade_status query_find_text(const char *const *ids, size_t n_ids, const char *text,
+                               bool accept_prefix, size_t *index, comrade_error *error)
 {
-    const comrade_record *found = snapshot_find(snapshot, text);
-    size_t n_found = found != NULL ? 1 : 0;
-    for (size_t i = 0; accept_prefix && i < snapshot->n_records; i++) {
-        const comrade_record *candidate = &snapshot->records[i];
-        bool is_exact = found != NULL && strcmp(found->id, text) == 0;
-        if (!is_exact && strncmp(candidate->id, text, strlen(text)) == 0) {
-            found = candidate;
+    size_t n_found = 0;
+    size_t found = 0;
+    for (size_t i = 0; i < n_ids; i++) {
+        if (strcmp(ids[i], text) == 0) {
+            *index = i;
+            return COMRADE_OK;
+        }
+        if (accept_prefix && strncmp(ids[i], text, strlen(text)) == 0) {
+            found = i;
             n_found++;
         }
     }
     if (n_found == 0) {
-        return not_found(snapshot, text, error);
+        return not_found(ids, n_ids, text, error);
     }
     if (n_found > 1) {
-        return ambiguous(snapshot, text, n_found, error);
+        return ambiguous(ids, n_ids, text, n_found, error);
     }
-    *record = found;
+    *index = found;
     return COMRADE_OK;
+}
+
+comrade_status query_find_id(const struct snapshot *snapshot, const char *text, bool accept_prefix,
+                             const comrade_record **record, comrade_error *error)
+{
+    size_t index = 0;
+    const char **ids = calloc(snapshot->n_records + 1, sizeof *ids);
+    if (ids == NULL) {
+        return comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for the members' ids");
+    }
+    for (size_t i = 0; i < snapshot->n_records; i++) {
+        ids[i] = snapshot->records[i].id;
+    }
+    comrade_status status =
+        query_find_text(ids, snapshot->n_records, text, accept_prefix, &index, error);
+    free(ids);
+    if (status == COMRADE_OK) {
+        *record = &snapshot->records[index];
+    }
+    return status;
 }

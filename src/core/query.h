@@ -24,9 +24,13 @@ bool query_matches(const struct query *query, const comrade_record *record, int6
                    int64_t call_timeout_ms, enum verdict verdict);
 
 /*
- * The record whose id is `text`, or, if `accept_prefix`, the only one whose id begins with it.
+ * The index of the id that is `text`, or, if `accept_prefix`, of the only one that begins with it.
  * Errors: NOT_FOUND (proposing the nearest id), AMBIGUOUS (naming some).
  */
+comrade_status query_find_text(const char *const *ids, size_t n_ids, const char *text,
+                               bool accept_prefix, size_t *index, comrade_error *error);
+
+/* The record that query_find_text() finds. Errors: the same, and NO_MEMORY. */
 comrade_status query_find_id(const struct snapshot *snapshot, const char *text, bool accept_prefix,
                              const comrade_record **record, comrade_error *error);
 

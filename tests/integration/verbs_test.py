@@ -44,6 +44,20 @@ def test_list_shows_what_is_in_rotation_and_all_on_demand(comrade):
     assert leaving.poll() is None, "zombified is not killed"
 
 
+def test_an_empty_list_says_what_was_asked_for(comrade):
+    start(comrade, "app-1")
+    place = f"in {comrade.store_url}"
+    for arguments, told in (
+            (["--role", "bil"], f'no member of role "bil" {place}\n'),
+            (["--role", "app", "--stale"], f'no member of role "app" that matches {place}\n'),
+            (["--where", "host=none"], f"no member that matches {place}\n")):
+        assert comrade("list", *arguments, check=DONE).stderr == told
+    comrade("zombify", "app-1", check=DONE)
+    wait_until(lambda: not comrade.list(), "app-1 is off the list")
+    assert comrade("list", "--role", "app", check=DONE).stderr == (
+        f'no member of role "app" is alive {place}; --all shows 1 that is not\n')
+
+
 def test_the_environment_of_a_service_filters_nothing(comrade):
     start(comrade, "app-1")
     start(comrade, "db-1", role="db")
@@ -125,7 +139,10 @@ def test_unknown_and_ambiguous_ids(comrade):
     assert "app-web1-1, app-web1-2" in ambiguous.stderr
     assert len(comrade.list()) == 2
     assert comrade("show", "app-web1-2", check=DONE).stdout.startswith("id")
-    comrade("show", "app-web", check=NOT_FOUND)
+    for verb in ("kill", "show"):  # they say it with the same words
+        told = comrade(verb, "app-web", check=NOT_FOUND).stderr
+        assert told == f'comrade {verb}: "app-web" fits 2 members: app-web1-1, app-web1-2\n'
+    assert "did you mean" in comrade("show", "app-wbe1-1", check=NOT_FOUND).stderr
     comrade("show", "nobody", check=NOT_FOUND)
     comrade("kill", "app-web1-1", "nobody", check=NOT_FOUND)  # the first is killed all the same
     wait_until(lambda: len(comrade.list()) == 1, "app-web1-1 has left")
