@@ -31,12 +31,13 @@ static const struct option_row member_rows[] = {
      .type = OPTION_TEXT,
      .argument = "N|auto",
      .help =
-         "the port it listens on: told to it as PORT, advertised, and checked. auto: a free one"},
+         "the port it listens on, at all addresses: told to it as PORT, advertised, and checked\n"
+         "at 127.0.0.1. auto: a free one"},
     {.name = "advertise",
      .type = OPTION_TEXT,
      .argument = "IP[:PORT]",
      .help = "where others reach it, if not at its port on this host's address (127.0.0.1 where\n"
-             "the store is a file)"},
+             "the store is a file); 127.0.0.1 if it listens on loopback only"},
     {.name = "meta",
      .letter = 'm',
      .type = OPTION_TEXT,
@@ -118,11 +119,13 @@ static const struct option_row health_rows[] = {
     {.name = "check-tcp",
      .type = OPTION_TEXT,
      .argument = "[HOST:]PORT",
-     .help = "check that it accepts connections (the default with --port)"},
+     .help =
+         "check that it accepts connections at localhost, or at HOST (the default with --port)"},
     {.name = "check-http",
      .type = OPTION_TEXT,
      .argument = "PATH|URL",
-     .help = "check that GET answers with a status from 200 to 399"},
+     .help = "check that GET of PATH, at localhost and --port, or of URL answers with a status\n"
+             "from 200 to 399"},
     {.name = "check-command",
      .type = OPTION_TEXT,
      .argument = "COMMAND",
@@ -375,6 +378,10 @@ const struct verb verb_run = {
         "forwarded. None of its descendants survives it, and none survives the agent.\n\n"
         "The command gets the environment, without COMRADE_..., and COMRADE_ID, COMRADE_ROLE and "
         "PORT. It is started although the store cannot be reached.\n\n"
+        "Checks connect to 127.0.0.1 (or ::1), unless they name another host; others are told this "
+        "host's own address, unless the store is a file. A service that listens on loopback only "
+        "passes its check, and is listed at an address where nobody reaches it: let it listen on "
+        "all addresses, or, if only this host needs it, give --advertise 127.0.0.1.\n\n"
         "Exit code: the command's, or 128 + the signal that killed it; 90: it left because of a "
         "kill request; 91: its id is running elsewhere, or was taken over; 126: the command cannot "
         "be executed; 127: there is no such command; 1, 2, 5: nothing could be started.",
