@@ -317,7 +317,8 @@ typedef void (*comrade_on_event)(void *user, const comrade_event *event);
  */
 typedef enum comrade_takeover {
     COMRADE_TAKEOVER_DEAD = 0,      /* the rule above alone */
-    COMRADE_TAKEOVER_SAME_HOST = 1, /* also from this host: the caller holds a lock on the id */
+    COMRADE_TAKEOVER_SAME_HOST = 1, /* also from this host where the record names no process:
+                                       the caller holds a lock on the id */
     COMRADE_TAKEOVER_ALWAYS = 2,
 } comrade_takeover;
 

@@ -35,6 +35,7 @@ static int64_t next_due_ms(const struct agent *agent)
     if (agent->is_exiting) {
         due_ms = earlier(due_ms, agent->exit_by_ms);
     }
+    due_ms = earlier(due_ms, agent->claim_again_ms);
     if (agent->identity.lock_fd < 0) {
         due_ms = earlier(due_ms, agent->lock_retry_ms);
     }
@@ -85,6 +86,7 @@ static void start_when_possible(struct agent *agent)
 
 static void run_timers(struct agent *agent)
 {
+    agent_claim_again(agent);
     start_when_possible(agent);
     for (int i = 0; i < TIMERS_PER_TURN && agent->now_ms >= agent->lifecycle.deadline_ms; i++) {
         agent_step(agent, LIFECYCLE_EVENT_TIMER);

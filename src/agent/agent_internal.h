@@ -16,7 +16,9 @@ enum {
     LAST_REPORT_WAIT_MS = 2000, /* how long it may take at the end */
     TAIL_WAIT_MS = 20,          /* for what the service wrote last */
     LAST_OUTPUT_WAIT_MS = 2000, /* the same, at the end */
-    START_CHECK_MS = 100,       /* between checks before it is ready */
+    CLAIM_PATIENCE_MS = 1000,   /* how long a dead agent's service may take to die */
+    CLAIM_RETRY_MS = 100,
+    START_CHECK_MS = 100, /* between checks before it is ready */
     LOCK_RETRY_MS = 100
 };
 
@@ -56,6 +58,8 @@ struct agent {
     struct identity identity;
     comrade_cluster *cluster;
     comrade_member *member;
+    int64_t claim_by_ms;     /* until then a refused claim is tried again; 0: none was */
+    int64_t claim_again_ms;  /* INT64_MAX: it need not be */
     bool has_heard;          /* REGISTERED or ERROR: the service may be started */
     bool is_fenced;          /* the record is another's: nothing is written */
     int n_withdrawn_pending; /* reports whose commit ends WITHDRAWING */
@@ -83,6 +87,14 @@ struct agent {
 comrade_status agent_open(struct agent *agent, const struct agent_options *options,
                           comrade_error *error);
 void agent_close(struct agent *agent);
+
+/* agent_claim.c */
+comrade_status agent_take_id(struct agent *agent, comrade_error *error);
+/* Registers `agent->member` under the id. */
+comrade_status agent_claim(struct agent *agent, comrade_error *error);
+/* The id is in use. Is there another try, with it or the next? Else it is to be given up. */
+bool agent_claim_later(struct agent *agent, const comrade_error *why);
+void agent_claim_again(struct agent *agent);
 
 /* agent_actions.c */
 void agent_step(struct agent *agent, enum lifecycle_event event);

@@ -5,13 +5,11 @@
  */
 #include "agent/agent_internal.h"
 
-#include "agent/address.h"
 #include "agent/exit_codes.h"
 #include "base/error.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -35,68 +33,10 @@ static comrade_status open_signals(struct agent *agent, comrade_error *error)
                                    strerror(errno));
 }
 
-static comrade_status take_identity(struct agent *agent, comrade_error *error)
-{
-    const struct agent_options *options = agent->options;
-    char host[COMRADE_NAME_MAX_BYTES + 1];
-    identity_host(host);
-    struct identity_options wanted = {
-        .role = options->role,
-        .id = options->id,
-        .host = host,
-        .store = options->store,
-        .name_space = options->name_space,
-        .kind = options->kind,
-        .takes_over = options->takes_over,
-    };
-    comrade_status status = identity_take(&wanted, &agent->identity, error);
-    if (status == COMRADE_IN_USE) {
-        agent->leaving = LEAVING_FENCED; /* For the exit code. */
-    }
-    return status;
-}
-
 static comrade_status take_port(struct agent *agent, comrade_error *error)
 {
     return agent->options->port == 0 ? COMRADE_OK
                                      : port_take(agent->options->port, NULL, &agent->port, error);
-}
-
-static comrade_status build_metadata(const struct agent *agent, char **metadata,
-                                     comrade_error *error)
-{
-    const struct agent_options *options = agent->options;
-    struct advertise advertise = {.ip = "", .port = 0};
-    if (options->advertise != NULL) {
-        comrade_status status = advertise_parse(options->advertise, &advertise, error);
-        if (status != COMRADE_OK) {
-            return status;
-        }
-    } else if (options->port != 0) {
-        address_choose(options->store, advertise.ip);
-    }
-    struct metadata_options wanted = {
-        .pairs = options->meta,
-        .n_pairs = options->n_meta,
-        .ip = advertise.ip[0] != '\0' ? advertise.ip : NULL,
-        .port = advertise.port != 0 ? advertise.port : agent->port.number,
-    };
-    return metadata_build(&wanted, metadata, error);
-}
-
-static comrade_status open_member(struct agent *agent, const char *metadata, comrade_error *error)
-{
-    comrade_member_options wanted = COMRADE_MEMBER_OPTIONS_INIT;
-    wanted.role = agent->options->role;
-    wanted.id = agent->identity.id;
-    wanted.metadata = metadata;
-    wanted.is_ready = false;
-    wanted.takeover =
-        agent->options->takes_over ? COMRADE_TAKEOVER_ALWAYS : COMRADE_TAKEOVER_SAME_HOST;
-    wanted.on_event = agent_on_event;
-    wanted.user = agent;
-    comrade_status status = comrade_member_new(agent->cluster, &wanted, &agent->member, error);
-    return status == COMRADE_OK ? comrade_member_start(agent->member, error) : status;
 }
 
 static comrade_status open_store(struct agent *agent, comrade_error *error)
@@ -108,16 +48,8 @@ static comrade_status open_store(struct agent *agent, comrade_error *error)
     wanted.heartbeat_ms = agent->options->heartbeat_ms;
     wanted.on_push = agent_on_push;
     wanted.push_user = agent;
-    char *metadata = NULL;
-    comrade_status status = build_metadata(agent, &metadata, error);
-    if (status == COMRADE_OK) {
-        status = comrade_cluster_open(&wanted, &agent->cluster, error);
-    }
-    if (status == COMRADE_OK) {
-        status = open_member(agent, metadata, error);
-    }
-    free(metadata);
-    return status;
+    comrade_status status = comrade_cluster_open(&wanted, &agent->cluster, error);
+    return status == COMRADE_OK ? agent_claim(agent, error) : status;
 }
 
 static comrade_status open_tail(struct agent *agent, comrade_error *error)
@@ -140,7 +72,7 @@ comrade_status agent_open(struct agent *agent, const struct agent_options *optio
                           comrade_error *error)
 {
     static comrade_status (*const steps[])(struct agent *, comrade_error *) = {
-        open_keeper,    open_signals,     take_identity, take_port,
+        open_keeper,    open_signals,     agent_take_id, take_port,
         open_readiness, agent_check_open, open_tail,     open_store,
     };
     agent->options = options;
@@ -150,6 +82,7 @@ comrade_status agent_open(struct agent *agent, const struct agent_options *optio
     agent->spawn_by_ms = agent->now_ms + FIRST_SPAWN_WAIT_MS;
     agent->spawn_code = RUN_EXIT_FAILED;
     agent->signal_fd = agent->null_fd = -1;
+    agent->claim_again_ms = INT64_MAX;
     agent->port.lock_fd = -1;
     agent->identity.directory_fd = agent->identity.lock_fd = -1;
     agent->readiness.fd = agent->readiness.service_fd = -1;

@@ -2,6 +2,7 @@
 #include "agent/agent_internal.h"
 
 #include "agent/details.h"
+#include "base/error.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -105,6 +106,15 @@ static void on_lost_id(struct agent *agent, const char *event, const comrade_err
     agent_leave(agent, LEAVING_FENCED, LIFECYCLE_EVENT_EVICT);
 }
 
+static void on_in_use(struct agent *agent, const comrade_error *error)
+{
+    comrade_error with_advice = {0};
+    comrade_error_set(&with_advice, error->status,
+                      "%s; choose another id with --id, or take it over with --takeover",
+                      error->message);
+    on_lost_id(agent, "in-use", &with_advice);
+}
+
 /* Whoever reads it must know whether the service runs all the same. */
 static void log_store_error(const struct agent *agent, const comrade_error *error)
 {
@@ -131,12 +141,10 @@ void agent_on_push(void *user, const comrade_error *error)
     }
 }
 
-static void log_store(const struct agent *agent, enum log_level level, const char *event,
-                      const comrade_error *error)
+static void log_store(const struct agent *agent, enum log_level level, const char *event)
 {
     LOG(level, event, LOG_TEXT("id", agent->identity.id),
-        LOG_TEXT("store", comrade_cluster_store(agent->cluster)),
-        LOG_TEXT("error", error != NULL ? error->message : ""));
+        LOG_TEXT("store", comrade_cluster_store(agent->cluster)));
 }
 
 void agent_on_event(void *user, const comrade_event *event)
@@ -154,13 +162,13 @@ void agent_on_event(void *user, const comrade_event *event)
         log_store_error(agent, event->error);
         return;
     case COMRADE_EVENT_LOST:
-        log_store(agent, LOG_LEVEL_WARN, "record-lost", event->error);
+        log_store(agent, LOG_LEVEL_WARN, "record-lost");
         return;
     case COMRADE_EVENT_RESTORED:
-        log_store(agent, LOG_LEVEL_INFO, "store-back", event->error);
+        log_store(agent, LOG_LEVEL_INFO, "store-back");
         return;
     case COMRADE_EVENT_ZOMBIFIED:
-        log_store(agent, LOG_LEVEL_WARN, "zombified", event->error);
+        log_store(agent, LOG_LEVEL_WARN, "zombified");
         return;
     case COMRADE_EVENT_SHUTDOWN:
         on_shutdown(agent, event->data);
@@ -169,7 +177,9 @@ void agent_on_event(void *user, const comrade_event *event)
         on_lost_id(agent, "fenced", NULL);
         return;
     case COMRADE_EVENT_IN_USE:
-        on_lost_id(agent, "in-use", event->error);
+        if (!agent_claim_later(agent, event->error)) {
+            on_in_use(agent, event->error);
+        }
         return;
     }
 }

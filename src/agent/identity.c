@@ -28,19 +28,29 @@ void identity_host(char host[COMRADE_NAME_MAX_BYTES + 1])
 }
 
 /* FNV-1a with 64 bits: not secret, only apart. */
-static uint64_t hash_text(uint64_t hash, const char *text)
+static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t len)
 {
-    size_t i = 0;
-    do {
-        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
-    } while (text[i++] != '\0');
+    for (size_t i = 0; i < len; i++) {
+        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
+    }
     return hash;
 }
 
-/* Two ways to write the path of one SQLite file are one store, before and after it is made. */
+/* With its end, so that two texts in a row are apart from one. */
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    return hash_bytes(hash, text, strlen(text) + 1);
+}
+
+/* Two ways to write the path of one SQLite file are one store, before and after it is made; and
+   so are the two names of PostgreSQL's scheme. */
 static uint64_t hash_store(uint64_t hash, const char *store)
 {
     const char scheme[] = "sqlite:";
+    const char long_postgres[] = "postgresql://";
+    if (strncmp(store, long_postgres, sizeof long_postgres - 1) == 0) {
+        return hash_text(hash_bytes(hash, "postgres", 8), store + sizeof "postgresql" - 1);
+    }
     if (strncmp(store, scheme, sizeof scheme - 1) != 0) {
         return hash_text(hash, store);
     }
@@ -89,10 +99,10 @@ static comrade_status take_given(const struct identity_options *options, struct 
                              options->id, pid);
 }
 
-static comrade_status take_lowest(const struct identity_options *options, struct identity *identity,
-                                  comrade_error *error)
+static comrade_status take_lowest(const struct identity_options *options, int first,
+                                  struct identity *identity, comrade_error *error)
 {
-    for (int number = 1; number <= IDENTITY_LIMIT; number++) {
+    for (int number = first; number <= IDENTITY_LIMIT; number++) {
         char suffix[16];
         int suffix_len = snprintf(suffix, sizeof suffix, "-%d", number);
         int host_len = COMRADE_ID_MAX_BYTES - suffix_len - (int)strlen(options->role) - 1;
@@ -100,6 +110,7 @@ static comrade_status take_lowest(const struct identity_options *options, struct
                  options->host, suffix);
         comrade_status status = lock_id(identity, NULL, error);
         if (status != COMRADE_IN_USE) {
+            identity->number = number;
             return status;
         }
     }
@@ -124,7 +135,7 @@ comrade_status identity_take(const struct identity_options *options, struct iden
     status = run_directory_open(options->directory, name, &taken.directory_fd, error);
     if (status == COMRADE_OK) {
         status = options->id != NULL ? take_given(options, &taken, error)
-                                     : take_lowest(options, &taken, error);
+                                     : take_lowest(options, 1, &taken, error);
     }
     if (status != COMRADE_OK) {
         identity_release(&taken);
@@ -132,6 +143,18 @@ comrade_status identity_take(const struct identity_options *options, struct iden
     }
     *identity = taken;
     return COMRADE_OK;
+}
+
+comrade_status identity_take_next(const struct identity_options *options, struct identity *identity,
+                                  comrade_error *error)
+{
+    struct identity taken = {.directory_fd = identity->directory_fd, .lock_fd = -1};
+    comrade_status status = take_lowest(options, identity->number + 1, &taken, error);
+    if (status == COMRADE_OK) {
+        close(identity->lock_fd);
+        *identity = taken;
+    }
+    return status;
 }
 
 bool identity_lock(struct identity *identity)

@@ -13,6 +13,7 @@
 
 struct identity {
     char id[COMRADE_ID_MAX_BYTES + 1];
+    int number; /* its N; 0: the id was given */
     int directory_fd;
     int lock_fd; /* -1: another agent still has the lock, and is about to be fenced */
 };
@@ -31,6 +32,9 @@ struct identity_options {
 /* Errors: INVALID, TOO_LARGE (the id or role); IN_USE (says pid and what to do); SYSTEM, DENIED. */
 comrade_status identity_take(const struct identity_options *options, struct identity *identity,
                              comrade_error *error);
+/* The next number whose lock is free, for an id that was not given. Untouched on failure. */
+comrade_status identity_take_next(const struct identity_options *options, struct identity *identity,
+                                  comrade_error *error);
 /* Tries once more to get a lock that another agent had. True when it is held. */
 bool identity_lock(struct identity *identity);
 void identity_release(struct identity *identity);

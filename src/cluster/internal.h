@@ -297,6 +297,12 @@ void worker_fail_members(comrade_cluster *cluster, comrade_member **members, siz
                          comrade_status status, const comrade_error *error, int64_t now_ms);
 int64_t worker_members_due_ms(const comrade_cluster *cluster);
 
+/* --- owner.c ------------------------------------------------------------------------------------
+ */
+
+/* Does the record name a process of this host that is no more? `now_ms`: the store's clock. */
+bool is_owner_gone(const comrade_cluster *cluster, const comrade_record *record, int64_t now_ms);
+
 /* --- worker_members.c ---------------------------------------------------------------------------
  */
 

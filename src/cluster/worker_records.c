@@ -1,8 +1,6 @@
 /* What members read, write and beat, gathered into one call for many. */
 #include "cluster/internal.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,19 +160,12 @@ bool worker_write_members(comrade_cluster *cluster, int64_t now_ms)
     return true;
 }
 
-/* Only of this host can be known that a process is gone, and only where it has named one. */
-static bool is_owner_gone(const comrade_cluster *cluster, const comrade_record *record)
-{
-    return record != NULL && record->own.pid > 0 && record->own.pid <= INT32_MAX &&
-           strcmp(record->own.host, cluster->host) == 0 && kill((pid_t)record->own.pid, 0) != 0 &&
-           errno == ESRCH;
-}
-
 static void on_read(comrade_cluster *cluster, comrade_member *member,
                     const struct snapshot *snapshot)
 {
     const comrade_record *record = snapshot_find(snapshot, member->core.id);
-    member_on_read(&member->core, record, snapshot->now_ms, is_owner_gone(cluster, record));
+    member_on_read(&member->core, record, snapshot->now_ms,
+                   is_owner_gone(cluster, record, snapshot->now_ms));
 }
 
 bool worker_read_members(comrade_cluster *cluster, int64_t now_ms)

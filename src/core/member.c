@@ -149,22 +149,36 @@ static bool is_running_elsewhere(const struct member *member, const comrade_reco
     case COMRADE_TAKEOVER_ALWAYS:
         return false;
     case COMRADE_TAKEOVER_SAME_HOST:
-        return !is_same_host;
+        return !is_same_host || (record->own.pid > 0 && !is_own);
     case COMRADE_TAKEOVER_DEAD:
         return !is_own;
     }
     return true;
 }
 
+static void refuse(struct member *member, const comrade_record *record, int64_t now_ms)
+{
+    bool is_same_host = strcmp(record->own.host, member->host) == 0;
+    if (member->takeover == COMRADE_TAKEOVER_SAME_HOST && is_same_host) {
+        comrade_error_set(
+            &member->error, COMRADE_IN_USE,
+            "id \"%s\" is running on this host as process %lld, and not under our "
+            "lock: its agent is another user's, or spells the store's URL differently",
+            member->id, (long long)record->own.pid);
+        return;
+    }
+    comrade_error_set(&member->error, COMRADE_IN_USE,
+                      "id \"%s\" is running elsewhere: role \"%s\" on host \"%s\", pid %lld, "
+                      "last heartbeat %lld ms ago",
+                      member->id, record->role, record->own.host, (long long)record->own.pid,
+                      (long long)(now_ms - record->updated_ms));
+}
+
 static void look(struct member *member, const comrade_record *record, int64_t now_ms,
                  bool is_owner_gone)
 {
     if (record != NULL && is_running_elsewhere(member, record, now_ms, is_owner_gone)) {
-        comrade_error_set(&member->error, COMRADE_IN_USE,
-                          "id \"%s\" is running elsewhere: role \"%s\" on host \"%s\", pid %lld, "
-                          "last heartbeat %lld ms ago",
-                          member->id, record->role, record->own.host, (long long)record->own.pid,
-                          (long long)(now_ms - record->updated_ms));
+        refuse(member, record, now_ms);
         member->events |= MEMBER_EVENT_IN_USE;
         member_end(member, COMRADE_IN_USE);
         return;

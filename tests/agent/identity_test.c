@@ -69,6 +69,34 @@ static void the_lowest_free_number_is_taken(void **state)
     identity_release(&third);
 }
 
+static void both_names_of_a_scheme_are_one_world(void **state)
+{
+    (void)state;
+    struct identity_options options = options_new();
+    options.store = "postgres://db/x";
+    struct identity first = take(&options);
+    options.store = "postgresql://db/x";
+    struct identity second = take(&options);
+    assert_string_equal(second.id, "app-web1-2");
+    identity_release(&first);
+    identity_release(&second);
+}
+
+static void the_next_number_lets_go_of_the_one_before(void **state)
+{
+    (void)state;
+    struct identity_options options = options_new();
+    struct identity first = take(&options);
+    struct identity second = take(&options);
+    assert_int_equal(identity_take_next(&options, &first, NULL), COMRADE_OK);
+    assert_string_equal(first.id, "app-web1-3");
+    struct identity again = take(&options);
+    assert_string_equal(again.id, "app-web1-1");
+    identity_release(&first);
+    identity_release(&second);
+    identity_release(&again);
+}
+
 static void another_store_namespace_or_kind_is_another_world(void **state)
 {
     (void)state;
@@ -257,6 +285,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_lowest_free_number_is_taken),
+        cmocka_unit_test(both_names_of_a_scheme_are_one_world),
+        cmocka_unit_test(the_next_number_lets_go_of_the_one_before),
         cmocka_unit_test(another_store_namespace_or_kind_is_another_world),
         cmocka_unit_test(two_ways_to_write_one_path_are_one_store),
         cmocka_unit_test(an_id_that_runs_on_this_host_is_refused_with_its_pid),

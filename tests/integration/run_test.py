@@ -3,6 +3,7 @@ import os
 import pathlib
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -379,6 +380,76 @@ def test_default_ids_are_counted_up_and_used_again(comrade):
     comrade.start("run", "--role", "app", *QUICK, "--", "sleep", "1000")
     wait_until(lambda: [m["id"] for m in comrade.list("--all") if m["alive"]
                         and is_running(m["pid"])] == expected[:1], "the first id again")
+
+
+def spelled_differently(comrade):
+    """The same store by another URL, and so with other locks."""
+    alias = comrade.folder / "alias.db"
+    alias.symlink_to(comrade.store_url.removeprefix("sqlite:"))
+    return f"sqlite:{alias}"
+
+
+def test_an_id_that_runs_on_this_host_under_another_lock_is_refused(comrade, tmp_path):
+    first = run(comrade)
+    pid = wait_for_state(comrade, "up")["pid"]
+    alias = spelled_differently(comrade)
+    second = run(comrade, "--store", alias, command=("touch", tmp_path / "ran"))
+    assert second.wait(HANG_S) == 91
+    said = second.err.read_text()
+    assert f"process {pid}" in said and "--takeover" in said and "URL" in said
+    assert not (tmp_path / "ran").exists()
+    found = member(comrade)
+    assert (found["pid"], found["alive"]) == (pid, True) and first.poll() is None
+    run(comrade, "--store", alias, "--takeover")
+    assert first.wait(HANG_S) == 91
+
+
+def test_a_default_id_that_runs_under_another_lock_is_passed_over(comrade):
+    host = socket.gethostname()
+    alias = spelled_differently(comrade)
+    agents = []
+    for n, store in enumerate((comrade.store_url, alias, alias), 1):
+        tells = shell(f"echo $COMRADE_ID > {comrade.folder}/{n}; exec sleep 1000")
+        agents.append(comrade.start("run", "--role", "app", "--store", store, *QUICK, "--", *tells))
+        assert wait_for_file(comrade.folder / str(n)) == f"app-{host}-{n}\n"
+        wait_until(lambda: [m["alive"] for m in comrade.list("--all")] == [True] * n, f"{n} alive")
+    assert [agent.poll() for agent in agents] == [None] * 3
+
+
+def test_another_spelling_of_a_server_fences_nobody(comrade_on_postgres):
+    comrade = comrade_on_postgres
+    first = run(comrade)
+    pid = wait_for_state(comrade, "up")["pid"]
+    second = run(comrade, "--store", comrade.store_url.replace("127.0.0.1", "localhost"))
+    assert second.wait(HANG_S) == 91
+    assert f"process {pid}" in second.err.read_text()
+    third = run(comrade, "--store", comrade.store_url.replace("postgres:", "postgresql:"))
+    assert third.wait(HANG_S) == 91
+    assert f"pid {first.pid}" in third.err.read_text(), "the lock is the same"
+    assert first.poll() is None
+
+
+@needs_root
+def test_a_pid_of_before_the_boot_keeps_no_id(comrade, tmp_path):
+    """Process 1 is always there, but in a fresh namespace it is younger than the heartbeat."""
+    agent = run(comrade)
+    pid = wait_for_state(comrade, "up")["pid"]
+    agent.kill()
+    agent.wait(HANG_S)
+    wait_until_gone(pid)
+    with sqlite3.connect(comrade.store_url.removeprefix("sqlite:")) as database:
+        database.execute("UPDATE member SET pid = 1")
+        database.execute("UPDATE heartbeat SET updated = updated - 1000")
+    database.close()
+    assert run(comrade).wait(HANG_S) == 91
+    again = subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", PROGRAM, "run", "--role",
+         "app", "--id", "one", *QUICK, "--", *writes_pid(tmp_path / "ran")],
+        env=clean_environment(COMRADE_STORE=comrade.store_url))
+    comrade.started.append(again)
+    wait_for_file(tmp_path / "ran")
+    wait_until(lambda: member(comrade)["pid"] > 1, "its record")
+    again.kill()  # It ignores SIGTERM, and takes the namespace with it.
 
 
 def test_a_port_in_use_is_named_before_anything_runs(comrade, tmp_path):

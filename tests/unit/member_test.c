@@ -132,6 +132,8 @@ static void only_a_dead_owner_loses_its_id(void **state)
     running.own.pid = 99;
     comrade_record elsewhere = running;
     elsewhere.own.host = "web2";
+    comrade_record without_process = running;
+    without_process.own.pid = 0;
     comrade_record silent = fixture_crashed("app-1", 1000);
     comrade_record stopped = running;
     stopped.own.state = COMRADE_STATE_STOPPED;
@@ -139,7 +141,9 @@ static void only_a_dead_owner_loses_its_id(void **state)
     assert_takes(COMRADE_TAKEOVER_DEAD, &running, true, true);
     assert_takes(COMRADE_TAKEOVER_DEAD, &silent, false, true);
     assert_takes(COMRADE_TAKEOVER_DEAD, &stopped, false, true);
-    assert_takes(COMRADE_TAKEOVER_SAME_HOST, &running, false, true);
+    assert_takes(COMRADE_TAKEOVER_SAME_HOST, &running, true, true);
+    assert_takes(COMRADE_TAKEOVER_SAME_HOST, &running, false, false); /* not under our lock */
+    assert_takes(COMRADE_TAKEOVER_SAME_HOST, &without_process, false, true);
     assert_takes(COMRADE_TAKEOVER_SAME_HOST, &elsewhere, false, false);
     assert_takes(COMRADE_TAKEOVER_ALWAYS, &elsewhere, false, true);
 }
