@@ -8,7 +8,7 @@
 static int64_t clock_ms(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(clock, &now); /* cannot fail for the two clocks used here */
+    clock_gettime(clock, &now); /* cannot fail for the clocks used here */
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -38,6 +38,11 @@ static void system_random_bytes(void *state, void *bytes, size_t n_bytes)
 }
 
 const struct env env_system = {system_wall_ms, system_monotonic_ms, system_random_bytes, NULL};
+
+int64_t env_boot_ms(void)
+{
+    return clock_ms(CLOCK_BOOTTIME);
+}
 
 int64_t env_wall_ms(const struct env *env)
 {

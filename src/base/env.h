@@ -18,6 +18,9 @@ struct env {
 /* CLOCK_REALTIME, CLOCK_MONOTONIC, getrandom(2). Usable from any thread. */
 extern const struct env env_system;
 
+/* CLOCK_BOOTTIME: what the kernel tells starts of processes by, and therefore never a test's. */
+int64_t env_boot_ms(void);
+
 int64_t env_wall_ms(const struct env *env);
 int64_t env_monotonic_ms(const struct env *env);
 uint64_t env_random(const struct env *env);

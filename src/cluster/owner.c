@@ -7,6 +7,7 @@
  */
 #include "cluster/internal.h"
 
+#include "base/env.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -56,15 +56,11 @@ static bool parse_start(char *fields, int64_t *start_ticks)
 static bool is_younger_than(char *fields, int64_t age_ms)
 {
     int64_t start_ticks = 0;
-    struct timespec now;
     long ticks_a_second = sysconf(_SC_CLK_TCK);
-    /* What the kernel counts starts by; no other clock will do, and so not that of `env`. */
-    if (ticks_a_second <= 0 || clock_gettime(CLOCK_BOOTTIME, &now) != 0 ||
-        !parse_start(fields, &start_ticks)) {
+    if (ticks_a_second <= 0 || !parse_start(fields, &start_ticks)) {
         return false;
     }
-    int64_t start_ms = start_ticks * 1000 / ticks_a_second;
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - start_ms < age_ms;
+    return env_boot_ms() - start_ticks * 1000 / ticks_a_second < age_ms;
 }
 
 static bool is_zombie(pid_t pid)
