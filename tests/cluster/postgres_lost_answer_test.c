@@ -43,7 +43,7 @@ static void a_kill_whose_answer_was_lost_is_found_out_and_heard_once(void **stat
         comrade_error error = {0};
         struct cut cut = {.at = points[i % N_POINTS],
                           .how = i < N_POINTS ? CUT_RST : CUT_FIN,
-                          .containing = "request_kind = p.kind"};
+                          .containing = "\"zombified\":"}; /* in the rows, prepared or not */
         snprintf(id, sizeof id, "job-0-%d", 2 + i);
         cutting_proxy_cut(proxy, &cut);
         comrade_status status =
