@@ -3,7 +3,7 @@ import pytest
 
 from conftest import HANG_S, Comrade, wait_until
 
-DONE, UNAVAILABLE = 0, 5
+DONE, UNAVAILABLE, IN_USE = 0, 5, 91
 GROUPS = {"looker": "comrade_reader", "billing": "comrade_member", "web": "comrade_member",
           "alice": "comrade_admin"}
 
@@ -26,9 +26,10 @@ def logins(postgres_server, postgres_url, tmp_path):
     postgres_server.sql(f"DROP ROLE {', '.join(GROUPS)}")
 
 
-def run(program, member_id):
+def run(program, member_id, *options):
     return program.start("run", "--role", "app", "--id", member_id, "--drain-delay", "0",
-                         "--min-healthy-time", "0", "--heartbeat", "1", "--", "sleep", "1000")
+                         "--min-healthy-time", "0", "--heartbeat", "1", *options, "--", "sleep",
+                         "1000")
 
 
 def ids(program, *arguments):
@@ -49,10 +50,18 @@ def test_members_register_admins_kill_and_readers_read(logins):
     wait_until(lambda: ids(logins["looker"]) == ["w-1"], "it has left")
 
 
-def test_a_service_whose_id_another_login_has_runs_unlisted_and_says_why(logins):
+def test_a_service_whose_id_another_login_has_is_refused(logins):
+    run(logins["billing"], "b-1")
+    wait_until(lambda: ids(logins["looker"]) == ["b-1"], "it is listed")
+    taker = run(logins["web"], "b-1")
+    assert taker.wait(HANG_S) == IN_USE
+    assert "not under our lock" in taker.err.read_text()
+
+
+def test_a_takeover_of_another_login_s_id_runs_unlisted_and_says_why(logins):
     run(logins["billing"], "b-1")
     wait_until(lambda: ids(logins["looker"]) == ["b-1"], "it is listed")
     before = logins["looker"].list()[0]
-    taker = run(logins["web"], "b-1")
+    taker = run(logins["web"], "b-1", "--takeover")
     wait_until(lambda: "another login's" in taker.err.read_text(), "it says why")
     assert logins["looker"].list()[0]["incarnation"] == before["incarnation"]
