@@ -37,7 +37,7 @@ static const char records_sql[] =
     " FROM comrade.member m LEFT JOIN comrade.heartbeat h ON h.cluster = m.cluster AND h.id = m.id"
     " WHERE m.cluster = " POSTGRES_CLUSTER " AND m.id = ANY ($3::text[]) ORDER BY m.id";
 static const char specs_sql[] =
-    "SELECT s.role, s.spec_version, " POSTGRES_NOW_MS " FROM comrade.role_spec s"
+    "SELECT s.role, s.spec_version FROM comrade.role_spec s"
     " WHERE s.cluster = " POSTGRES_CLUSTER " AND s.role = ANY ($3::text[])";
 static const char clock_sql[] = "SELECT " POSTGRES_NOW_MS;
 
