@@ -3,7 +3,7 @@
  * operation, against a batched update in C on the same file: one transaction of a prepared update
  * by key. In turn, same durability. Prints both medians in µs a batch.
  */
-#include "base/env.h"
+#include "measure.h"
 #include "store/sqlite/sqlite.h"
 
 #include <sqlite3.h>
@@ -13,38 +13,6 @@
 #include <time.h>
 
 enum { DEADLINE_MS = 600000 };
-
-static int64_t monotonic_ms(void *clock)
-{
-    (void)clock;
-    return env_monotonic_ms(&env_system);
-}
-
-static int64_t wall_ms(void *clock)
-{
-    (void)clock;
-    return env_wall_ms(&env_system);
-}
-
-static double now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, compare);
-    return values[n / 2];
-}
 
 static void stop(const char *what)
 {

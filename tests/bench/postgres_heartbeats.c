@@ -8,7 +8,7 @@
  * batches, and the mean with a checkpoint before every 30th), the share of heap-only updates in
  * percent; and "one US": the median of an update of one row.
  */
-#include "base/env.h"
+#include "measure.h"
 #include "store/registry.h"
 
 #include <libpq-fe.h>
@@ -18,38 +18,6 @@
 #include <time.h>
 
 enum { DEADLINE_MS = 600000, CHECKPOINT_EVERY = 30, ONE_ROW_ROUNDS = 500 };
-
-static int64_t monotonic_ms(void *clock)
-{
-    (void)clock;
-    return env_monotonic_ms(&env_system);
-}
-
-static int64_t wall_ms(void *clock)
-{
-    (void)clock;
-    return env_wall_ms(&env_system);
-}
-
-static double now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, compare);
-    return values[n / 2];
-}
 
 static double mean(const double *values, size_t n)
 {
