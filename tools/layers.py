@@ -37,6 +37,7 @@ STORE_HEADER = {"base", "core", "store", "cluster"}
 ONLY_IN = {
     "sqlite3.h": ("store/sqlite/",),
     "libpq-fe.h": ("store/postgres/",),
+    "curl/curl.h": ("store/datastore/",),
     "histedit.h": ("cli/",),
     "editline/readline.h": ("cli/",),
 }
