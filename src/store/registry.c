@@ -21,10 +21,10 @@ enum { REGISTERED_MAX = 16, SCHEME_MAX_BYTES = 31, PATH_LIMIT = 4096 };
 enum { FOLDERS_LIMIT = 4 * PATH_LIMIT };
 
 /* To add a scheme that has a module of its own: a word here, and in the text below. */
-static const char *const with_driver[] = {"memory", "sqlite", "postgres"};
-static const char with_driver_text[] = "memory:, sqlite:PATH and postgres://…";
+static const char *const with_driver[] = {"memory", "sqlite", "postgres", "datastore"};
+static const char with_driver_text[] = "memory:, sqlite:PATH, postgres://… and datastore://PROJECT";
 /* What people try, since others have it. A stranger's module for it is loaded all the same. */
-static const char *const without_driver[] = {"redis", "etcd", "datastore"};
+static const char *const without_driver[] = {"redis", "etcd"};
 
 enum { N_WITH_DRIVER = sizeof with_driver / sizeof with_driver[0] };
 enum { N_WITHOUT_DRIVER = sizeof without_driver / sizeof without_driver[0] };

@@ -91,11 +91,20 @@ static bool has_odd_port(const char *hosts)
     return false;
 }
 
+/* "example.com:my-project": a domain has a dot, and no password is written so. */
+static bool is_project_of_domain(const char *location)
+{
+    size_t domain_len = strcspn(location, ":/?#");
+    const char *project = location + domain_len + 1;
+    return location[domain_len] == ':' && memchr(location, '.', domain_len) != NULL &&
+           strcspn(project, ":/?#") == strcspn(project, "/?#");
+}
+
 /*
  * USER:PASSWORD@HOST. A password should have its '/', '?', '#' and '@' escaped, and often has not:
  * the last '@' ends it, unless that is one of a query and no password can have begun before it.
  */
-static void append_location(struct buffer *out, const char *location, bool may_show_user)
+static void append_location(struct buffer *out, const char *location, const char *scheme)
 {
     size_t plain_len = strcspn(location, "?#");
     const char *at = strrchr(location, '@');
@@ -106,7 +115,7 @@ static void append_location(struct buffer *out, const char *location, bool may_s
         if (has_password) {
             buffer_append(out, location, user_len);
             buffer_append_text(out, ":***");
-        } else if (may_show_user) {
+        } else if (strcmp(scheme, "postgres") == 0) { /* else a single word may be a token */
             buffer_append(out, location, user_len);
         } else {
             buffer_append_text(out, "***");
@@ -114,7 +123,8 @@ static void append_location(struct buffer *out, const char *location, bool may_s
         location = at;
         plain_len = strcspn(location, "?#");
     }
-    if (has_odd_port(location)) {
+    bool may_be_project = strcmp(scheme, "datastore") == 0 && at == NULL;
+    if (has_odd_port(location) && !(may_be_project && is_project_of_domain(location))) {
         buffer_append_text(out, "***");
         return;
     }
@@ -162,8 +172,7 @@ static void append_shown(struct buffer *out, const char *url)
     } else if (!is_location || has_blank_or_control(rest)) {
         buffer_append_text(out, "***");
     } else {
-        /* Of other stores a single word may be a token. */
-        append_location(out, rest, strcmp(scheme, "postgres") == 0);
+        append_location(out, rest, scheme);
     }
 }
 

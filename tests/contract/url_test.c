@@ -64,6 +64,10 @@ static void what_is_no_secret_is_shown_as_it_is(void **state)
         "postgres://db/app?user=alice@example.com",
         "redis://[::1]:6379/0",
         "etcd://a:2379,[fe80::1]:2380,c/app",
+        "datastore://my-project",
+        "datastore://my-project/orders?namespace=eu@1&kind=Web%20server",
+        "datastore://example.com:my-project/orders?endpoint=https://eu.googleapis.com:443",
+        "datastore://p?endpoint=http://[::1]:8081",
         "/var/lib/comrade.db",
         "./a.db",
         "",
@@ -82,6 +86,8 @@ static void a_password_is_hidden(void **state)
     assert_shown_as("postgres://db/app?user=alice&password=hunter2&sslmode=require",
                     "postgres://db/app?user=alice&password=***&sslmode=require");
     assert_shown_as("etcd://h?sslKey=hunter2;x=1", "etcd://h?sslKey=***;x=1");
+    assert_shown_as("datastore://p/d?namespace=n&credentials=/etc/hunter2.json&kind=K",
+                    "datastore://p/d?namespace=n&credentials=***&kind=K");
     assert_shown_as("sqlite:/a.db?key=hunter2", "sqlite:/a.db?key=***");
 }
 
@@ -114,6 +120,12 @@ static void nothing_of_a_secret_is_shown_of_an_odd_url(void **state)
         "hunter2",
         "postgres:/alice:hunter2@db/app",
         "redis://db/?hunter2",
+        "datastore://alice:hunter2",
+        "datastore://alice:hunter2@p.example.com",
+        "datastore://hunter2@p",
+        "datastore://p?credential=hunter2",
+        "datastore://p?hunter2",
+        "datastore://p?endpoint=https://alice:hunter2@h",
         "redis://db/0#hunter2",
         "postgres://db/app?password=a&hunter2",
         "postgres://db/app?password=a;hunter2",

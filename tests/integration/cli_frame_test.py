@@ -84,7 +84,7 @@ def test_an_unknown_store_is_wrong_usage_and_lists_the_known(url):
     for verb in ("shell", "list"):
         done = run(verb, "--store", url)
         assert done.returncode == 2
-        assert "memory:, sqlite:PATH and postgres://" in done.stderr
+        assert "memory:, sqlite:PATH, postgres://… and datastore://PROJECT" in done.stderr
 
 
 def test_a_store_without_a_driver_is_no_wrong_usage():

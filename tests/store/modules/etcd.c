@@ -5,6 +5,6 @@ COMRADE_API const comrade_store_driver *comrade_store_entry(void);
 
 const comrade_store_driver *comrade_store_entry(void)
 {
-    static const comrade_store_driver driver = {.abi = COMRADE_STORE_ABI, .scheme = "datastore"};
+    static const comrade_store_driver driver = {.abi = COMRADE_STORE_ABI, .scheme = "etcd"};
     return &driver;
 }
