@@ -173,6 +173,11 @@ COMRADE_API int comrade_cluster_fd(const comrade_cluster *cluster);
 COMRADE_API size_t comrade_cluster_dispatch(comrade_cluster *cluster);
 /* The store's URL without its secrets. Borrowed until close. */
 COMRADE_API const char *comrade_cluster_store(const comrade_cluster *cluster);
+/*
+ * May the store push at all? If not (Google Cloud Datastore), nobody is told of it through on_push:
+ * a request comes with the member's next heartbeat, and watches look four times an interval.
+ */
+COMRADE_API bool comrade_cluster_can_push(const comrade_cluster *cluster);
 
 /* --- What a caller sees of a member ----------------------------------------------------------- */
 

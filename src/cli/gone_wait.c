@@ -120,6 +120,14 @@ static int wait_for_one(struct cli *cli, FILE *out, const comrade_member_data *m
                     member->id, took);
 }
 
+const char *gone_wait_asked(const struct cli *cli)
+{
+    return comrade_cluster_can_push(cli->cluster)
+               ? " was asked to leave\n"
+               : " was asked to leave; it hears so with its next heartbeat, within 10 s by "
+                 "default\n";
+}
+
 int gone_wait(struct cli *cli, const struct options *options, const comrade_members *members)
 {
     int worst = EXIT_CODE_DONE;

@@ -7,6 +7,8 @@
 /* --wait, --wait-timeout */
 extern const struct option_group wait_options;
 
+/* What is printed behind the id of a member that was asked: without push it hears of it later. */
+const char *gone_wait_asked(const struct cli *cli);
 /*
  * Follows each of the members until it has stopped, its record is gone or another life's, or its
  * heartbeat is older than 60 s. Prints the steps to stdout. Returns the exit code: FAILED if one is

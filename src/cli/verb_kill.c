@@ -21,9 +21,9 @@ typedef comrade_status (*submit_function)(comrade_client *client, const char *id
                                           const comrade_request_options *options, comrade_done done,
                                           void *user, comrade_error *error);
 
-/* Asks one member; `behind` is printed behind its id. Returns the exit code. */
+/* Asks one member. Returns the exit code. */
 static int ask_one(struct cli *cli, const struct options *options, submit_function submit,
-                   const char *id, const char *behind)
+                   const char *id)
 {
     struct ask ask;
     comrade_request_options request = COMRADE_REQUEST_OPTIONS_INIT;
@@ -40,7 +40,8 @@ static int ask_one(struct cli *cli, const struct options *options, submit_functi
             fputs("to kill it all the same: --force\n", stderr);
         }
     } else {
-        code = output_told(cli, options, ask.members, "", behind);
+        code = output_told(cli, options, ask.members, "",
+                           is_kill ? gone_wait_asked(cli) : " was taken off the list\n");
     }
     if (code == EXIT_CODE_DONE && is_kill) {
         code = gone_wait(cli, options, ask.members);
@@ -50,15 +51,14 @@ static int ask_one(struct cli *cli, const struct options *options, submit_functi
 }
 
 /* Goes on after a failure, unless it is the store's; the exit code is the first that is not 0. */
-static int ask_each(struct cli *cli, const struct options *options, submit_function submit,
-                    const char *behind)
+static int ask_each(struct cli *cli, const struct options *options, submit_function submit)
 {
     int code = cli_open(cli, options);
     if (code != EXIT_CODE_DONE) {
         return code;
     }
     for (size_t i = 0; i < options->n_operands && code != EXIT_CODE_UNAVAILABLE; i++) {
-        int one = ask_one(cli, options, submit, options->operands[i], behind);
+        int one = ask_one(cli, options, submit, options->operands[i]);
         code = code == EXIT_CODE_DONE ? one : code;
     }
     return code;
@@ -66,7 +66,7 @@ static int ask_each(struct cli *cli, const struct options *options, submit_funct
 
 static int run_kill(struct cli *cli, const struct options *options)
 {
-    return ask_each(cli, options, comrade_client_kill_submit, " was asked to leave\n");
+    return ask_each(cli, options, comrade_client_kill_submit);
 }
 
 static const char *const kill_examples[] = {
@@ -98,7 +98,7 @@ const struct verb verb_kill = {
 
 static int run_zombify(struct cli *cli, const struct options *options)
 {
-    return ask_each(cli, options, comrade_client_zombify_submit, " was taken off the list\n");
+    return ask_each(cli, options, comrade_client_zombify_submit);
 }
 
 static const struct option_row zombify_rows[] = {

@@ -41,7 +41,7 @@ static int run_oldest(struct cli *cli, const struct options *options)
         code = cli_error(cli, &ask.error);
         goto out;
     }
-    code = output_told(cli, options, ask.members, "", " was asked to leave\n");
+    code = output_told(cli, options, ask.members, "", gone_wait_asked(cli));
     if (code == EXIT_CODE_DONE) {
         code = gone_wait(cli, options, ask.members);
     }

@@ -83,6 +83,15 @@ static void on_push(void *user, const comrade_error *error)
     }
 }
 
+static void say_if_nothing_is_pushed(const struct cli *cli)
+{
+    if (!comrade_cluster_can_push(cli->cluster)) {
+        fprintf(stderr,
+                "%s: this store does not push; changes are seen within 2.5 s, not at once\n",
+                comrade_cluster_store(cli->cluster));
+    }
+}
+
 static int64_t due_ms(const struct watcher *watcher)
 {
     int64_t lines_ms = watcher->has_lines ? watch_lines_due_ms(&watcher->lines) : INT64_MAX;
@@ -212,6 +221,7 @@ static int watch_members(struct cli *cli, const struct options *options, comrade
     cli->on_push = on_push;
     code = cli_open(cli, options);
     if (code == EXIT_CODE_DONE) {
+        say_if_nothing_is_pushed(cli);
         code = follow(&watcher, query, options_text(options, "exec"));
     }
     watch_events_finish(&watcher.events);

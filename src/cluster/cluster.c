@@ -232,6 +232,11 @@ void comrade_cluster_close(comrade_cluster *cluster)
     cluster_free(cluster);
 }
 
+bool comrade_cluster_can_push(const comrade_cluster *cluster)
+{
+    return cluster->driver->watch != NULL;
+}
+
 const char *comrade_cluster_store(const comrade_cluster *cluster)
 {
     return cluster->shown_url;

@@ -112,6 +112,21 @@ static void a_store_that_needs_no_setting_up_says_so(void **state)
     assert_int_equal(comrade_store_setup_text("nothing", append, text, &error), COMRADE_INVALID);
 }
 
+static void whether_a_store_can_push_is_known_before_it_is_asked(void **state)
+{
+    (void)state;
+    comrade_cluster *cluster = open_cluster("owned:push", false);
+    assert_true(comrade_cluster_can_push(cluster));
+    comrade_cluster_close(cluster);
+    owned.driver.watch = NULL;
+    owned.driver.drain = NULL;
+    cluster = open_cluster("owned:push", false);
+    assert_false(comrade_cluster_can_push(cluster));
+    comrade_cluster_close(cluster);
+    owned.driver.watch = memory_driver.watch;
+    owned.driver.drain = memory_driver.drain;
+}
+
 static void setting_up_is_the_drivers(void **state)
 {
     (void)state;
@@ -199,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_setup_text_is_told_without_a_connection),
         cmocka_unit_test(a_store_that_needs_no_setting_up_says_so),
+        cmocka_unit_test(whether_a_store_can_push_is_known_before_it_is_asked),
         cmocka_unit_test(setting_up_is_the_drivers),
         cmocka_unit_test(opening_sets_up_a_store_without_an_owner),
         cmocka_unit_test(a_dropped_store_is_empty_and_opened_anew),
