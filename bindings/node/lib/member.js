@@ -1,0 +1,185 @@
+'use strict'
+// One running instance of a service, as it tells the others of itself.
+const { EventEmitter } = require('node:events')
+const { randomUUID } = require('node:crypto')
+const binding = require('./binding')
+const callbackOrPromise = require('./callback')
+const countDown = require('./countdown')
+const requestOf = require('./request')
+const { readMembers } = require('./members')
+const { openCluster } = require('./store')
+
+const EXIT_DELAY_MS = 60 * 1000
+
+function textOf(metadata) {
+  return metadata === undefined || metadata === null ? '{}' : JSON.stringify(metadata)
+}
+
+class Member extends EventEmitter {
+  #cluster
+  #native
+  #client // asks for what a member that is not running cannot write itself
+  #isRunning = false
+  #exitDelay
+  #registered // of the promise that start() returns
+
+  constructor(options = {}) {
+    super()
+    if (!options.role) {
+      throw Object.assign(new Error('You must set a role'), { code: 'INVALID' })
+    }
+    this.id = options.id || randomUUID()
+    this.role = options.role
+    this.metadata = options.metadata
+    this.created = Date.now()
+    this.alive = true
+    this.#exitDelay = options.exitDelay ?? EXIT_DELAY_MS
+    this.#cluster = openCluster(options)
+    this.#native = this.#create()
+  }
+
+  #create() {
+    return binding.memberNew(this.#cluster, this.role, this.id, textOf(this.metadata))
+  }
+
+  // Registers, however long it takes, and heartbeats. The promise is there for those who want it: it
+  // is rejected when the member is over before others could see it, and need not be waited for.
+  start() {
+    if (this.started) {
+      return this.#registered.promise
+    }
+    this.started = true
+    this.#registered = {}
+    this.#registered.promise = new Promise((resolve, reject) => {
+      Object.assign(this.#registered, { resolve, reject })
+    })
+    this.#registered.promise.catch(() => {})
+    this.#native = this.#create() // with what the metadata has become
+    this.#isRunning = true
+    binding.memberStart(this.#native, (...event) => this.#onEvent(...event))
+    return this.#registered.promise
+  }
+
+  // The heartbeats end; the record stays, and others will see it grow old.
+  stop() {
+    this.#isRunning = false
+    binding.memberStop(this.#native)
+    this.#registered?.reject(Object.assign(new Error('the member was stopped'), { code: 'CANCELED' }))
+  }
+
+  // --- Events ---
+
+  #onEvent(name, error, text) {
+    switch (name) {
+      case 'registered':
+        this.#registered.resolve()
+        this.emit('registered')
+        break
+      case 'shutdown':
+        this.#onShutdown(JSON.parse(text))
+        break
+      case 'fenced':
+        this.#end(new Error(`another process has taken over the id ${this.id}`), 'FENCED')
+        this.emit('fenced')
+        break
+      case 'inUse':
+        this.#end(error, error.code)
+        this.#tellError(error)
+        break
+      case 'error':
+        this.#tellError(error)
+        break
+      default:
+        this.emit(name)
+    }
+  }
+
+  // It goes on heartbeating while it drains, so that nobody takes it for crashed; but it keeps the
+  // process alive no longer.
+  #onShutdown(data) {
+    this.alive = false
+    this.shutdownDate = data.shutdownDate
+    binding.memberUnref(this.#native)
+    if (this.listenerCount('shutdown') === 0) {
+      this.killProcess = true
+      countDown(this.#exitDelay)
+    }
+    this.emit('shutdown', requestOf(data.request))
+  }
+
+  #end(error, code) {
+    this.#isRunning = false
+    binding.memberUnref(this.#native)
+    this.#registered.reject(Object.assign(error, { code }))
+  }
+
+  // A store that fails ends no process that did not ask to hear of it.
+  #tellError(error) {
+    if (this.listenerCount('error') > 0) {
+      this.emit('error', error)
+    } else {
+      process.emitWarning(`member ${this.id}: ${error.message}`, { type: 'ComradeWarning', code: error.code })
+    }
+  }
+
+  // --- Calls ---
+
+  // Reads the record back; undefined where there is none.
+  fetch(callback) {
+    return callbackOrPromise(callback, (done) => {
+      binding.memberFetch(this.#native, (error, list) => {
+        if (error) {
+          error.code === 'NOT_FOUND' ? done(null, undefined) : done(error)
+        } else {
+          readMembers(list, false, (_, members) => done(null, members[0]))
+        }
+      })
+    })
+  }
+
+  // Writes what the member says of itself: whether it is alive, and its metadata.
+  save(callback) {
+    return callbackOrPromise(callback, (done) => this.#save(done))
+  }
+
+  #save(done) {
+    this.updated = Date.now()
+    if (this.#isRunning) {
+      binding.memberReport(this.#native, this.alive, textOf(this.metadata), (error) => done(error))
+      return
+    }
+    const once = this.#create()
+    binding.memberStart(once, () => {})
+    binding.memberReport(once, this.alive, textOf(this.metadata), (error) => {
+      binding.memberStop(once)
+      done(error)
+    })
+  }
+
+  // A heartbeat now.
+  update(callback) {
+    return callbackOrPromise(callback, (done) => {
+      if (!this.#isRunning) {
+        this.#save(done)
+        return
+      }
+      this.updated = Date.now()
+      binding.memberUpdate(this.#native, (error) => done(error))
+    })
+  }
+
+  // Tells others to leave it alone.
+  reportDead(callback) {
+    this.alive = false
+    return callbackOrPromise(callback, (done) => {
+      if (this.#isRunning) {
+        binding.memberReport(this.#native, false, undefined, (error) => done(error))
+        return
+      }
+      this.#client ??= binding.clientNew(this.#cluster, [], null)
+      binding.clientZombify(this.#client, this.id, {}, (error) => done(error))
+    })
+  }
+}
+
+module.exports = Member

@@ -1,0 +1,51 @@
+'use strict'
+// Which store, of which namespace and kind, the options name; and the one cluster that all share who
+// name the same.
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+const binding = require('./binding')
+const googleDatasetUrl = require('./google-dataset')
+
+// Where the programs of this machine keep it, so that they meet; the same as the `comrade` program's.
+function embeddedStore() {
+  const state = process.env.XDG_STATE_HOME
+  const base = process.geteuid() === 0
+    ? '/var/lib'
+    : state && path.isAbsolute(state) ? state : path.join(os.homedir(), '.local', 'state')
+  const folder = path.join(base, 'comrade')
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+  return `sqlite:${path.join(folder, 'comrade.db')}`
+}
+
+function storeUrl(options) {
+  if (options.store) {
+    return String(options.store)
+  }
+  if (options.googleDataset) {
+    return googleDatasetUrl(options.googleDataset)
+  }
+  return process.env.COMRADE_STORE || embeddedStore()
+}
+
+// What of the options says where; a client's members are given it whole.
+function placeOf(options) {
+  const { store, googleDataset, googleDatasetNamespace, googleDatasetKind, namespace, kind,
+    heartbeat, callTimeout } = options
+  return {
+    store, googleDataset, googleDatasetNamespace, googleDatasetKind, namespace, kind, heartbeat, callTimeout
+  }
+}
+
+function openCluster(options) {
+  const values = [
+    storeUrl(options),
+    options.googleDatasetNamespace || options.namespace || undefined,
+    options.googleDatasetKind || options.kind || 'ComradeServer',
+    options.heartbeat,
+    options.callTimeout
+  ]
+  return binding.clusterOpen(JSON.stringify(values), ...values)
+}
+
+module.exports = { openCluster, placeOf }

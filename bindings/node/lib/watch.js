@@ -1,0 +1,78 @@
+'use strict'
+// The live set, whenever it changes: as 'change' events, or as an async iterator that gives the
+// newest set and skips those that nobody was there to take.
+const { EventEmitter } = require('node:events')
+const binding = require('./binding')
+
+class Watch extends EventEmitter {
+  #client // lives as long as its watch
+  #native
+  #latest // the newest set that the iterator has not given
+  #waiting = [] // who iterates
+
+  constructor(client, start) {
+    super()
+    this.#client = client
+    this.#native = start((error, text) => {
+      if (error) {
+        this.#tellError(error)
+      } else {
+        this.#tell(JSON.parse(text))
+      }
+    })
+  }
+
+  get client() {
+    return this.#client
+  }
+
+  #tell(members) {
+    this.members = members
+    const taker = this.#waiting.shift()
+    if (taker) {
+      taker({ value: members, done: false })
+    } else {
+      this.#latest = members
+    }
+    this.emit('change', members)
+  }
+
+  // The last set stays true; a store that fails ends no process that did not ask to hear of it.
+  #tellError(error) {
+    if (this.listenerCount('error') > 0) {
+      this.emit('error', error)
+    }
+  }
+
+  close() {
+    if (this.#native) {
+      binding.watchStop(this.#native)
+      this.#native = null
+      this.#waiting.splice(0).forEach((taker) => taker({ value: undefined, done: true }))
+      this.emit('close')
+    }
+  }
+
+  next() {
+    if (this.#latest) {
+      const value = this.#latest
+      this.#latest = undefined
+      return Promise.resolve({ value, done: false })
+    }
+    if (!this.#native) {
+      return Promise.resolve({ value: undefined, done: true })
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  return(value) {
+    this.close()
+    return Promise.resolve({ value, done: true })
+  }
+
+  [Symbol.asyncIterator]() {
+    return this
+  }
+}
+
+module.exports = Watch
