@@ -15,8 +15,8 @@ const struct option_group store_options = {
              .letter = 's',
              .type = OPTION_TEXT,
              .argument = "URL",
-             .help = "The store, such as sqlite:/var/lib/app/comrade.db. A password in it is "
-                     "shown nowhere",
+             .help = "The store: sqlite:PATH, postgres://HOST/DATABASE or datastore://PROJECT. A "
+                     "password in it is shown nowhere",
              .is_secret = true},
             {.name = "store-file",
              .type = OPTION_TEXT,

@@ -89,6 +89,9 @@ const struct verb verb_kill = {
     .max_operands = SIZE_MAX,
     .description =
         "The member leaves the list, drains, stops, and stays away. Asking twice changes nothing.\n"
+        "It hears so at once, or, where the store pushes nothing (Google Cloud Datastore), with "
+        "its\n"
+        "next heartbeat.\n"
         "Refused if its role would keep fewer available members than its minimum (see 'comrade\n"
         "role'); where nobody set one, any member may be killed.",
     .examples = kill_examples,

@@ -103,7 +103,8 @@ const struct verb verb_store_drop = {
     .description =
         "Of every namespace and kind; what else is in the database stays. Says first what goes,\n"
         "and asks. Refused (exit code 3) while members of this namespace and kind run; those of\n"
-        "others are not looked at. Of an SQLite store it says which files to delete.",
+        "others are not looked at. Of an SQLite store it says which files to delete,\n"
+        "of a Google Cloud Datastore which command removes its entities.",
     .examples = examples,
     .groups = groups,
     .run = run,

@@ -68,7 +68,9 @@ const struct verb verb_store_init = {
     .description =
         "Makes what is not there yet, and leaves what is. A store whose users may make tables\n"
         "needs none of this: the first 'comrade run' makes it. Every other verb leaves a store\n"
-        "that does not exist alone, and says that there is none.",
+        "that does not exist alone, and says that there is none. In Google Cloud Datastore there "
+        "is\n"
+        "nothing to make: it is only asked whether it lets us in.",
     .examples = examples,
     .groups = groups,
     .makes_store = true,
