@@ -24,10 +24,14 @@ struct http_request {
     const char *content_type;
     const char *const *headers; /* whole lines, "Name: value" */
     size_t n_headers;
+    int64_t connect_ms; /* how long connecting may take; 0: as long as the call */
+    bool is_direct;     /* through no proxy, whatever the environment says of one */
+    bool is_repeatable; /* a read: goes out again where a kept connection had been closed */
 
-    long status;      /* of the answer; 0: there is no whole one, and `failure` says why */
-    bool may_be_done; /* without an answer: the server may have seen the whole request */
-    int64_t date_ms;  /* the answer's Date, since 1970; 0: none */
+    long status;           /* of the answer; 0: there is no whole one, and `failure` says why */
+    bool may_be_done;      /* without an answer: the server may have seen the whole POST */
+    bool is_out_of_memory; /* without an answer: that is why */
+    int64_t date_ms;       /* the answer's Date, since 1970; 0: none */
     struct buffer answer;
     char failure[CURL_ERROR_SIZE]; /* may hold the host's name, never a header */
 };

@@ -1,0 +1,24 @@
+/* One request at a time on one of libcurl's easy handles, which is used again and again. */
+#ifndef DATASTORE_HTTP_TRANSFER_H
+#define DATASTORE_HTTP_TRANSFER_H
+
+#include "store/datastore/http.h"
+
+struct transfer {
+    CURL *easy;
+    struct http_request *request; /* borrowed while it is under way; NULL: idle */
+    struct curl_slist *headers;
+    size_t n_given; /* bytes of the body that libcurl has taken */
+};
+
+/* NULL: out of memory. */
+struct transfer *transfer_new(void);
+void transfer_free(struct transfer *transfer); /* NULL is fine; not while it is in a multi handle */
+/* Makes it ready to be added to a multi handle. False, and idle: out of memory. */
+bool transfer_begin(struct transfer *transfer, struct http_request *request);
+/* Not in a multi handle any more: what came of it goes into the request. The transfer is idle. */
+void transfer_end(struct transfer *transfer, CURLcode code);
+/* The same, where `why` it was given up before it was over. */
+void transfer_abandon(struct transfer *transfer, const char *why);
+
+#endif
