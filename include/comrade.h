@@ -144,10 +144,12 @@ typedef struct comrade_cluster_options {
     bool must_exist;         /* a store that nobody has made yet is UNAVAILABLE; else it is made */
     comrade_on_push on_push; /* may be NULL */
     void *push_user;
+    int64_t silence_limit_ms; /* 0: none. While the user's thread has dispatched nothing for so
+                                 long, though something was waiting, members do not heartbeat */
 } comrade_cluster_options;
 #define COMRADE_CLUSTER_OPTIONS_INIT                                                               \
     {                                                                                              \
-        sizeof(comrade_cluster_options), NULL, NULL, NULL, 0, 0, false, NULL, NULL                 \
+        sizeof(comrade_cluster_options), NULL, NULL, NULL, 0, 0, false, NULL, NULL, 0              \
     }
 
 /*

@@ -112,6 +112,7 @@ static void drop_note(comrade_client *client, struct note *note)
     case NOTE_MEMBER:
     case NOTE_WATCH:
     case NOTE_PUSH:
+    case NOTE_PULSE:
         break;
     }
 }

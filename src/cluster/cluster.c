@@ -44,6 +44,7 @@ static comrade_status set_options(comrade_cluster *cluster, const comrade_cluste
     cluster->must_exist = options->must_exist;
     cluster->on_push = options->on_push;
     cluster->push_user = options->push_user;
+    cluster->silence_limit_ms = options->silence_limit_ms;
     comrade_status status = COMRADE_OK;
     if (options->store == NULL || options->store[0] == '\0') {
         status = comrade_error_set(error, COMRADE_INVALID,
@@ -63,6 +64,10 @@ static comrade_status set_options(comrade_cluster *cluster, const comrade_cluste
     if (status == COMRADE_OK) {
         status = check_number("deadline of a call", cluster->call_timeout_ms, CALL_TIMEOUT_MIN_MS,
                               CALL_TIMEOUT_MAX_MS, error);
+    }
+    if (status == COMRADE_OK) {
+        status =
+            check_number("limit of silence", cluster->silence_limit_ms, 0, HEARTBEAT_MAX_MS, error);
     }
     if (status == COMRADE_OK) {
         status = store_driver_find(options->store, &cluster->driver, error);
@@ -122,6 +127,7 @@ static comrade_cluster *cluster_new(const struct env *env)
     cluster->close_fd = -1;
     cluster->ready_fd = -1;
     cluster->push_note.kind = NOTE_PUSH;
+    cluster->pulse_note.kind = NOTE_PULSE;
     cluster->worker.watch_fd = -1;
     cluster->worker.must_watch = true;
     cluster->worker.next_beat_ms = INT64_MAX;

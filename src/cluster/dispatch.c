@@ -207,6 +207,10 @@ size_t comrade_cluster_dispatch(comrade_cluster *cluster)
         case NOTE_PUSH:
             dispatch_push(cluster);
             break;
+        case NOTE_PULSE:
+            cluster_on_pulse(cluster);
+            pthread_mutex_unlock(&cluster->lock);
+            break;
         }
         pthread_mutex_lock(&cluster->lock);
     }

@@ -20,7 +20,7 @@
 
 /* --- Notes ------------------------------------------------------------------------------------ */
 
-enum note_kind { NOTE_CALL, NOTE_MEMBER, NOTE_WATCH, NOTE_CHECK, NOTE_PUSH };
+enum note_kind { NOTE_CALL, NOTE_MEMBER, NOTE_WATCH, NOTE_CHECK, NOTE_PUSH, NOTE_PULSE };
 
 struct note {
     struct note *next;
@@ -206,7 +206,8 @@ struct comrade_cluster {
     bool must_exist;
     comrade_on_push on_push;
     void *push_user;
-    struct worker worker; /* the worker's */
+    int64_t silence_limit_ms; /* 0: none */
+    struct worker worker;     /* the worker's */
     pthread_t thread;
     bool has_thread;
     int wake_fd;  /* readable while `submitted` holds something, or while closing */
@@ -224,6 +225,9 @@ struct comrade_cluster {
     bool is_push_missing;
     bool was_push_missing; /* as the user was told last */
     comrade_error push_error;
+    struct note pulse_note; /* taken by any dispatch */
+    int64_t pulse_asked_ms; /* monotonic: when it was queued */
+    bool is_silenced;       /* heartbeats rest until it is taken */
     bool is_closing;
 };
 
@@ -313,6 +317,15 @@ void worker_on_report(comrade_cluster *cluster, struct call *call);
 /* Frees it as soon as what it had said is written. */
 void worker_release_member(comrade_cluster *cluster, comrade_member *member);
 void worker_drop_members(comrade_cluster *cluster);
+
+/* --- worker_silence.c --------------------------------------------------------------------------
+ */
+
+/* Must the heartbeats rest? Asks the user's thread for a sign with each one that is due. */
+bool worker_is_silenced(comrade_cluster *cluster, int64_t now_ms);
+/* Has it given one while they rested? True once. */
+bool worker_take_return(comrade_cluster *cluster);
+void cluster_on_pulse(comrade_cluster *cluster);
 
 /* --- worker_specs.c: likewise -------------------------------------------------------------------
  */

@@ -278,7 +278,14 @@ static comrade_status beat(comrade_cluster *cluster, comrade_member **members, s
 bool worker_beat_members(comrade_cluster *cluster, int64_t now_ms)
 {
     struct worker *worker = &cluster->worker;
+    if (worker_take_return(cluster)) {
+        worker->next_beat_ms = now_ms;
+    }
     if (!worker->is_beat_asked && now_ms < worker->next_beat_ms) {
+        return false;
+    }
+    if (worker_is_silenced(cluster, now_ms)) {
+        worker->next_beat_ms = now_ms + cluster->heartbeat_ms;
         return false;
     }
     size_t n = gather(cluster, member_needs_beat, SIZE_MAX);

@@ -167,7 +167,9 @@ void turns_run(struct turns *turns, int64_t duration_ms)
     current = turns;
     for (int n_turns = 0; n_turns < TURNS_MAX; n_turns++) {
         int64_t due_ms = worker_turn(turns->cluster);
-        comrade_cluster_dispatch(turns->cluster);
+        if (!turns->is_user_stuck) {
+            comrade_cluster_dispatch(turns->cluster);
+        }
         bool is_idle = due_ms > turns->now_ms;
         if (is_idle && turns->cluster->submitted_first == NULL) {
             if (due_ms > until_ms) {

@@ -14,11 +14,12 @@ struct turns {
     bool is_failing;       /* every call */
     int n_failing_moments; /* at which it was tried in vain */
     int64_t last_failing_ms;
-    bool denies_specs; /* every write of one */
-    bool has_no_push;  /* `watch` finds, after a second, that nothing arrives */
-    bool is_deaf;      /* nothing that was pushed is heard */
-    int n_watches;     /* that were asked for */
-    int n_pushes_lost; /* as the user was told */
+    bool denies_specs;  /* every write of one */
+    bool has_no_push;   /* `watch` finds, after a second, that nothing arrives */
+    bool is_user_stuck; /* dispatches nothing */
+    bool is_deaf;       /* nothing that was pushed is heard */
+    int n_watches;      /* that were asked for */
+    int n_pushes_lost;  /* as the user was told */
     int n_pushes_back;
     comrade_error push_error;
     int n_beats; /* that were answered */

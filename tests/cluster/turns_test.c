@@ -247,6 +247,42 @@ static void many_calls_are_all_answered(void **state)
     end(&place);
 }
 
+static void a_user_who_is_stuck_is_not_refreshed_until_he_returns(void **state)
+{
+    (void)state;
+    struct place place;
+    begin(&place, "stuck");
+    place.turns.cluster->silence_limit_ms = 3000;
+    turns_run(&place.turns, 5000);
+    int n_beats = place.turns.n_beats;
+    assert_true(n_beats >= 4);
+
+    place.turns.is_user_stuck = true;
+    turns_run(&place.turns, 20000);
+    assert_in_range(place.turns.n_beats - n_beats, 2, 5);
+
+    n_beats = place.turns.n_beats;
+    place.turns.is_user_stuck = false;
+    comrade_cluster_dispatch(place.turns.cluster);
+    turns_run(&place.turns, 10);
+    assert_int_equal(place.turns.n_beats, n_beats + 1);
+    turns_run(&place.turns, 5000);
+    assert_true(place.turns.n_beats >= n_beats + 5);
+    end(&place);
+}
+
+static void without_a_limit_a_silent_user_is_refreshed(void **state)
+{
+    (void)state;
+    struct place place;
+    begin(&place, "silent");
+    place.turns.is_user_stuck = true;
+    int n_beats = place.turns.n_beats;
+    turns_run(&place.turns, SECONDS * 1000);
+    assert_true(place.turns.n_beats - n_beats >= SECONDS - 1);
+    end(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +294,8 @@ int main(void)
         cmocka_unit_test(a_spec_that_others_must_put_back_stops_nothing),
         cmocka_unit_test(a_store_that_is_down_is_tried_at_one_time_not_two),
         cmocka_unit_test(many_calls_are_all_answered),
+        cmocka_unit_test(a_user_who_is_stuck_is_not_refreshed_until_he_returns),
+        cmocka_unit_test(without_a_limit_a_silent_user_is_refreshed),
     };
     return cmocka_run_group_tests(tests, turns_register, NULL);
 }
