@@ -85,7 +85,7 @@ static void start_keeper(struct postgres_server *server, const struct postgres_o
     char *arguments[ARGUMENTS_MAX + 1] = {NULL};
     size_t n = 0;
     int fds[2];
-    add(arguments, &n, POSTGRES_SERVER_KEEPER);
+    add(arguments, &n, SERVER_KEEPER);
     if (options != NULL && options->max_connections > 0) {
         add_number(arguments, &n, "--max-connections", options->max_connections);
     }
@@ -97,7 +97,7 @@ static void start_keeper(struct postgres_server *server, const struct postgres_o
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0 ||
         (server->pid = spawn(arguments, fds[1])) < 0 ||
         (server->keeper = fdopen(fds[0], "r+")) == NULL) {
-        give_up("%s cannot be run", POSTGRES_SERVER_KEEPER);
+        give_up("%s cannot be run", SERVER_KEEPER);
     }
     close(fds[1]);
     for (size_t i = 0; i < n; i++) {

@@ -1,0 +1,272 @@
+/*
+ * Calls of the Datastore API, REST v1: a JSON object there, one back. Whatever an answer says of
+ * the time is taken note of here.
+ */
+#include "store/datastore/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_LIMIT = 8 * 1024, N_HEADERS_MAX = 2 };
+
+/* --- What came back ----------------------------------------------------------------------------
+ */
+
+const char *api_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text == NULL ? "" : text;
+}
+
+int64_t api_number(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_string(value) ? strtoll(json_string_value(value), NULL, 10)
+                                 : (int64_t)json_integer_value(value);
+}
+
+static enum api_code code_of(const char *status_name)
+{
+    static const struct {
+        const char *name;
+        enum api_code code;
+    } codes[] = {
+        {"ABORTED", API_ABORTED},
+        {"ALREADY_EXISTS", API_ALREADY_EXISTS},
+        {"NOT_FOUND", API_NOT_FOUND},
+        {"INVALID_ARGUMENT", API_INVALID_ARGUMENT},
+    };
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (strcmp(codes[i].name, status_name) == 0) {
+            return codes[i].code;
+        }
+    }
+    return API_OTHER;
+}
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+    size_t len = strnlen(from, size - 1);
+    memcpy(to, from, len);
+    to[len] = '\0';
+}
+
+/* What Google says of a failure; any other server's page leaves the HTTP status alone to tell. */
+static void read_failure(struct api_request *request)
+{
+    const json_t *failure = json_object_get(request->answer, "error");
+    copy_text(request->status_name, sizeof request->status_name, api_text(failure, "status"));
+    copy_text(request->said, sizeof request->said, api_text(failure, "message"));
+    size_t i;
+    const json_t *detail;
+    json_array_foreach(json_object_get(failure, "details"), i, detail)
+    {
+        copy_text(request->reason, sizeof request->reason, api_text(detail, "reason"));
+    }
+    request->code = code_of(request->status_name);
+}
+
+static void read_answer(struct api_request *request, const struct http_request *http)
+{
+    request->http_status = http->status;
+    request->may_be_done = http->may_be_done;
+    if (http->status == 0) {
+        request->code = API_NONE;
+        copy_text(request->said, sizeof request->said, http->failure);
+        return;
+    }
+    request->answer = json_loadb(http->answer.bytes == NULL ? "" : http->answer.bytes,
+                                 http->answer.len, JSON_REJECT_DUPLICATES, NULL);
+    if (http->status != 200) {
+        read_failure(request);
+    } else if (!json_is_object(request->answer)) {
+        request->code = API_OTHER;
+        request->may_be_done = true;
+        copy_text(request->said, sizeof request->said, "the answer is no JSON object");
+    } else {
+        request->code = API_OK;
+    }
+}
+
+static void read_time(comrade_store *store, const struct api_request *request,
+                      const struct http_request *http, int64_t sent_ms, int64_t received_ms)
+{
+    static const char *const names[] = {"commitTime", "readTime"};
+    int64_t server_ms = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && server_ms == 0; i++) {
+        server_ms = datastore_time_ms(api_text(request->answer, names[i]));
+    }
+    const json_t *batch = json_object_get(request->answer, "batch");
+    if (server_ms == 0) {
+        server_ms = datastore_time_ms(api_text(batch, "readTime"));
+    }
+    if (server_ms == 0 && !store->clock.is_known) {
+        server_ms = http->date_ms; /* of whole seconds, but nobody's who lies */
+    }
+    if (server_ms != 0) {
+        datastore_clock_set(store, server_ms, sent_ms, received_ms);
+    }
+}
+
+/* --- Sending -----------------------------------------------------------------------------------
+ */
+
+/* What all requests of a batch have in common. */
+struct frame {
+    struct buffer authorization;
+    struct buffer routing;
+    const char *headers[N_HEADERS_MAX];
+    size_t n_headers;
+};
+
+static void frame_finish(struct frame *frame)
+{
+    if (frame->authorization.bytes != NULL) {
+        explicit_bzero(frame->authorization.bytes, frame->authorization.len);
+    }
+    buffer_finish(&frame->authorization);
+    buffer_finish(&frame->routing);
+}
+
+static comrade_status frame_make(comrade_store *store, const comrade_call *call,
+                                 struct frame *frame, comrade_error *error)
+{
+    const char *token = NULL;
+    comrade_status status =
+        store->credentials == NULL
+            ? COMRADE_OK
+            : credentials_token(store->credentials, store->http, call,
+                                store->wall_ms(store->wall_clock), &token, error);
+    if (status != COMRADE_OK) {
+        return status;
+    }
+    bool is_done =
+        buffer_append_format(&frame->routing, "x-goog-request-params: project_id=%s&database_id=%s",
+                             store->place.project, store->place.database);
+    frame->headers[frame->n_headers++] = buffer_text(&frame->routing);
+    if (token != NULL) {
+        is_done = is_done &&
+                  buffer_append_format(&frame->authorization, "authorization: Bearer %s", token);
+        frame->headers[frame->n_headers++] = buffer_text(&frame->authorization);
+    }
+    return is_done ? COMRADE_OK : datastore_no_memory(store, "send", error);
+}
+
+/* Sends those that have no answer yet. */
+static comrade_status send_once(comrade_store *store, const comrade_call *call, bool is_write,
+                                struct api_request *requests, size_t n_requests,
+                                const struct frame *frame)
+{
+    struct http_request *https = calloc(n_requests, sizeof *https);
+    struct buffer *urls = calloc(n_requests, sizeof *urls);
+    comrade_status status = https == NULL || urls == NULL ? COMRADE_NO_MEMORY : COMRADE_OK;
+    for (size_t i = 0; i < n_requests && status == COMRADE_OK; i++) {
+        buffer_init(&urls[i], TEXT_LIMIT);
+        bool is_done = buffer_append_format(&urls[i], "%s/v1/projects/%s:%s", store->place.endpoint,
+                                            store->place.project, requests[i].method);
+        https[i] = (struct http_request){.url = buffer_text(&urls[i]),
+                                         .body = requests[i].body,
+                                         .body_len = strlen(requests[i].body),
+                                         .content_type = "application/json",
+                                         .is_repeatable = !is_write,
+                                         .headers = frame->headers,
+                                         .n_headers = frame->n_headers};
+        status = is_done ? COMRADE_OK : COMRADE_NO_MEMORY;
+    }
+    int64_t sent_ms = call->now_ms(call->clock);
+    if (status == COMRADE_OK) {
+        status = http_perform(store->http, call, https, n_requests, DATASTORE_IN_FLIGHT);
+    }
+    int64_t received_ms = call->now_ms(call->clock);
+    for (size_t i = 0; i < n_requests && status == COMRADE_OK; i++) {
+        read_answer(&requests[i], &https[i]);
+        read_time(store, &requests[i], &https[i], sent_ms, received_ms);
+    }
+    for (size_t i = 0; i < n_requests && https != NULL && urls != NULL; i++) {
+        http_request_finish(&https[i]);
+        buffer_finish(&urls[i]);
+    }
+    free(https);
+    free(urls);
+    return status;
+}
+
+static comrade_status send_with_token(comrade_store *store, const comrade_call *call, bool is_write,
+                                      struct api_request *requests, size_t n_requests,
+                                      comrade_error *error)
+{
+    struct frame frame = {0};
+    buffer_init(&frame.authorization, TEXT_LIMIT * 4);
+    buffer_init(&frame.routing, TEXT_LIMIT);
+    comrade_status status = frame_make(store, call, &frame, error);
+    if (status == COMRADE_OK &&
+        send_once(store, call, is_write, requests, n_requests, &frame) != COMRADE_OK) {
+        status = datastore_no_memory(store, "send", error);
+    }
+    frame_finish(&frame);
+    return status;
+}
+
+/* A token may be revoked, or end early: what was refused for it is asked again with a new one. */
+static comrade_status send_refused(comrade_store *store, const comrade_call *call, bool is_write,
+                                   struct api_request *requests, size_t n_requests,
+                                   comrade_error *error)
+{
+    comrade_status status = COMRADE_OK;
+    bool is_forgotten = false;
+    for (size_t i = 0; i < n_requests && status == COMRADE_OK; i++) {
+        if (requests[i].http_status != 401 || store->credentials == NULL) {
+            continue;
+        }
+        if (!is_forgotten) {
+            credentials_forget(store->credentials);
+            is_forgotten = true;
+        }
+        json_decref(requests[i].answer);
+        requests[i].answer = NULL;
+        requests[i].reason[0] = '\0';
+        status = send_with_token(store, call, is_write, &requests[i], 1, error);
+    }
+    return status;
+}
+
+comrade_status api_perform(comrade_store *store, const comrade_call *call, const char *what,
+                           bool is_write, struct api_request *requests, size_t n_requests,
+                           comrade_error *error)
+{
+    if (comrade_call_is_over(call)) {
+        return comrade_error_set(error, COMRADE_CANCELED, "%s: %s: no time was left to ask",
+                                 store->shown_url, what);
+    }
+    comrade_status status = send_with_token(store, call, is_write, requests, n_requests, error);
+    if (status == COMRADE_OK) {
+        status = send_refused(store, call, is_write, requests, n_requests, error);
+    }
+    for (size_t i = 0; i < n_requests && status == COMRADE_OK; i++) {
+        if (requests[i].code == API_OTHER || requests[i].code == API_NONE) {
+            status = datastore_explain(store, call, what, is_write, &requests[i], error);
+        }
+    }
+    return status;
+}
+
+comrade_status api_ask(comrade_store *store, const comrade_call *call, const char *what,
+                       bool is_write, const char *method, json_t *body, struct api_request *request,
+                       comrade_error *error)
+{
+    *request = (struct api_request){.method = method,
+                                    .body = body == NULL ? NULL : json_dumps(body, JSON_COMPACT)};
+    json_decref(body);
+    if (request->body == NULL) {
+        return datastore_no_memory(store, what, error);
+    }
+    return api_perform(store, call, what, is_write, request, 1, error);
+}
+
+void api_finish(struct api_request *request)
+{
+    free(request->body);
+    json_decref(request->answer);
+    request->body = NULL;
+    request->answer = NULL;
+}

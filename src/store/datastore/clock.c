@@ -1,0 +1,43 @@
+/*
+ * The server's clock. It is asked for nothing: every answer of a read or a commit says when it was
+ * made, and between two answers this machine's monotonic clock goes on from there. A machine whose
+ * wall clock lies is not heard.
+ */
+#include "store/datastore/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+int64_t datastore_now_ms(const comrade_store *store, const comrade_call *call)
+{
+    if (!store->clock.is_known) {
+        return store->wall_ms(store->wall_clock);
+    }
+    return store->clock.server_ms + call->now_ms(call->clock) - store->clock.monotonic_ms;
+}
+
+void datastore_clock_set(comrade_store *store, int64_t server_ms, int64_t sent_ms,
+                         int64_t received_ms)
+{
+    store->clock = (struct clock){.is_known = true,
+                                  .server_ms = server_ms,
+                                  .monotonic_ms = sent_ms + (received_ms - sent_ms) / 2};
+}
+
+int64_t datastore_time_ms(const char *text)
+{
+    struct tm parts = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
+    if (rest == NULL) {
+        return 0;
+    }
+    int64_t ms = 0;
+    if (*rest == '.') {
+        int64_t unit_ms = 100;
+        for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit_ms /= 10) {
+            ms += (*rest - '0') * unit_ms;
+        }
+    }
+    return strcmp(rest, "Z") == 0 ? (int64_t)timegm(&parts) * 1000 + ms : 0;
+}

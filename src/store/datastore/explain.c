@@ -1,0 +1,147 @@
+/*
+ * What a failure means to the one who gave the URL, and what he can do. Google is believed about
+ * its status and the reason beside it; its words are shown, and looked at only where neither tells
+ * enough.
+ */
+#include "store/datastore/internal.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+enum { TEXT_LIMIT = 1024 };
+
+struct meaning {
+    const char *status_name; /* Google's */
+    const char *sign;        /* in its reason or its words; "": any */
+    comrade_status status;
+    bool is_undone;     /* sure to have changed nothing */
+    const char *advice; /* %P and %D stand for the project and the database */
+};
+
+/* The first row that fits. To add one: before the more general. */
+static const struct meaning meanings[] = {
+    {"PERMISSION_DENIED", "SERVICE_DISABLED", COMRADE_DENIED, true,
+     "switch the API on: gcloud services enable datastore.googleapis.com --project=%P"},
+    {"PERMISSION_DENIED", "has not been used in project", COMRADE_DENIED, true,
+     "switch the API on: gcloud services enable datastore.googleapis.com --project=%P"},
+    {"PERMISSION_DENIED", "BILLING_DISABLED", COMRADE_DENIED, true,
+     "switch billing on for the project %P"},
+    {"PERMISSION_DENIED", "SCOPE", COMRADE_DENIED, true,
+     "the token does not cover Datastore; give the machine the scope "
+     "https://www.googleapis.com/auth/datastore"},
+    {"PERMISSION_DENIED", "", COMRADE_DENIED, true,
+     "grant the role roles/datastore.user in the project %P, and see that the project is the right "
+     "one"},
+    {"UNAUTHENTICATED", "", COMRADE_DENIED, true,
+     "the token was refused, and so was a new one; the key may have been deleted: make another, "
+     "and "
+     "see that this machine's clock is right"},
+    {"NOT_FOUND", "", COMRADE_UNAVAILABLE, true,
+     "see that the project %P is the right one and has the database %D; gcloud firestore databases "
+     "create --project=%P --type=datastore-mode --location=REGION makes it"},
+    {"FAILED_PRECONDITION", "no matching index", COMRADE_UNAVAILABLE, true,
+     "Comrade needs the built-in indexes of \"role\" and \"alive\" only; see that none of them is "
+     "switched off for this kind"},
+    {"FAILED_PRECONDITION", "Native", COMRADE_UNAVAILABLE, true,
+     "the database %D is in Firestore's native mode; name one in Datastore mode in the URL "
+     "(datastore://%P/DATABASE), or make one: gcloud firestore databases create --project=%P "
+     "--type=datastore-mode --location=REGION --database=NAME"},
+    {"FAILED_PRECONDITION", "", COMRADE_UNAVAILABLE, true, "see the project's console"},
+    {"RESOURCE_EXHAUSTED", "", COMRADE_UNAVAILABLE, true,
+     "a quota is used up; see Quotas of the Datastore API in the console of the project %P"},
+    {"ABORTED", "", COMRADE_UNAVAILABLE, true,
+     "it collided with others again and again, and nothing was done"},
+    {"ALREADY_EXISTS", "", COMRADE_UNAVAILABLE, true, "it collided with others"},
+    {"INVALID_ARGUMENT", "", COMRADE_INVALID, true, NULL},
+    {"UNIMPLEMENTED", "", COMRADE_UNSUPPORTED, true,
+     "this server is no Datastore, or an older one"},
+    {"", "", COMRADE_UNAVAILABLE, false, NULL},
+};
+
+static const struct meaning *find_meaning(const struct api_request *request)
+{
+    const struct meaning *meaning = meanings;
+    for (;; meaning++) {
+        bool is_it = meaning->status_name[0] == '\0' ||
+                     strcmp(meaning->status_name, request->status_name) == 0;
+        if (is_it && (strstr(request->reason, meaning->sign) != NULL ||
+                      strstr(request->said, meaning->sign) != NULL)) {
+            return meaning;
+        }
+    }
+}
+
+static void append_advice(struct buffer *out, const comrade_store *store, const char *advice)
+{
+    for (const char *at = advice; *at != '\0'; at++) {
+        if (strncmp(at, "%P", 2) == 0) {
+            buffer_append_text(out, store->place.project);
+            at++;
+        } else if (strncmp(at, "%D", 2) == 0) {
+            const char *database = store->place.database;
+            buffer_append_text(out, database[0] == '\0' ? "(default)" : database);
+            at++;
+        } else {
+            buffer_append(out, at, 1);
+        }
+    }
+}
+
+/* "429 RESOURCE_EXHAUSTED: Quota exceeded …" */
+static void append_said(struct buffer *out, const struct api_request *request)
+{
+    if (request->code == API_NONE) {
+        buffer_append_text(out, request->said);
+        return;
+    }
+    buffer_append_format(out, "the server said %ld", request->http_status);
+    if (request->status_name[0] != '\0') {
+        buffer_append_format(out, " %s", request->status_name);
+    }
+    if (request->said[0] != '\0') {
+        buffer_append_text(out, ": ");
+        buffer_append_text(out, request->said);
+    }
+}
+
+static comrade_status explain_over(const comrade_store *store, const comrade_call *call,
+                                   const char *what, bool may_be_done, comrade_error *error)
+{
+    bool is_late = call->now_ms(call->clock) >= call->deadline_ms;
+    comrade_status status = may_be_done ? COMRADE_UNKNOWN
+                            : is_late   ? COMRADE_UNAVAILABLE
+                                        : COMRADE_CANCELED;
+    return comrade_error_set(error, status, "%s: %s: %s", store->shown_url, what,
+                             is_late ? "the server did not answer in time" : "cancelled");
+}
+
+comrade_status datastore_explain(const comrade_store *store, const comrade_call *call,
+                                 const char *what, bool is_write, const struct api_request *request,
+                                 comrade_error *error)
+{
+    const struct meaning *meaning = find_meaning(request);
+    bool may_be_done = is_write && request->may_be_done && !meaning->is_undone;
+    if (request->code == API_NONE && comrade_call_is_over(call)) {
+        return explain_over(store, call, what, may_be_done, error);
+    }
+    struct buffer text;
+    buffer_init(&text, TEXT_LIMIT);
+    append_said(&text, request);
+    if (meaning->advice != NULL) {
+        buffer_append_text(&text, "; ");
+        append_advice(&text, store, meaning->advice);
+    }
+    comrade_status status = comrade_error_set(
+        error, may_be_done ? COMRADE_UNKNOWN : meaning->status, "%s: %s: %s%s", store->shown_url,
+        what, buffer_text(&text), may_be_done ? "; it may have been applied" : "");
+    buffer_finish(&text);
+    return status;
+}
+
+comrade_status datastore_no_memory(const comrade_store *store, const char *what,
+                                   comrade_error *error)
+{
+    return comrade_error_set(error, COMRADE_NO_MEMORY, "%s: %s: out of memory", store->shown_url,
+                             what);
+}

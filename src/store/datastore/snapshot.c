@@ -1,0 +1,444 @@
+/*
+ * Reading members and roles. Every query is strongly consistent, outside of any transaction: one
+ * that reads a role's members in a transaction would lock them, and stall their heartbeats.
+ *
+ * A first page reads its roles before its members, so that no decision is made on members that are
+ * older than the revision it will be checked by. A page that goes on reads them after its members,
+ * so that a revision which is still the same says that nothing has moved since the first page.
+ *
+ * Within a page the server's cursors lead from one answer to the next. Between pages the role and
+ * the id do: a cursor of the server's has no limit to its length, and ours has.
+ */
+#include "store/datastore/entity.h"
+#include "store/datastore/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PAGE_MEMBERS = 1000, /* a page ends soon after so many: each has its own time */
+    ANSWERS_MAX = 10000, /* to one query */
+};
+
+struct reading {
+    comrade_store *store;
+    const comrade_call *call;
+    const comrade_snapshot_query *query;
+    size_t limit;
+    json_t *members; /* entities, in their order; at most `limit`, and one more */
+    json_t *roles;   /* name → properties, or null where it was never written */
+    json_t *texts;
+};
+
+/* --- Queries -----------------------------------------------------------------------------------
+ */
+
+static json_t *property_filter(const char *property, const char *op, json_t *value)
+{
+    return json_pack("{s:{s:{s:s},s:s,s:o}}", "propertyFilter", "property", "name", property, "op",
+                     op, "value", value);
+}
+
+static json_t *role_filter(const char *op, const char *role)
+{
+    return property_filter("role", op, json_pack("{s:s}", "stringValue", role));
+}
+
+static json_t *id_filter(const comrade_store *store, const char *id)
+{
+    return property_filter(
+        "__key__", "GREATER_THAN",
+        json_pack("{s:o}", "keyValue", datastore_key(store, DATASTORE_MEMBERS, id)));
+}
+
+static json_t *order(const char *property)
+{
+    return json_pack("{s:{s:s},s:s}", "property", "name", property, "direction", "ASCENDING");
+}
+
+/* Of a kind of this cluster's, sorted by key; or, if it has a role to be sorted by, by that first.
+ */
+static json_t *query_of(const comrade_store *store, const char *suffix, bool is_by_role)
+{
+    json_t *orders = is_by_role ? json_pack("[o,o]", order("role"), order("__key__"))
+                                : json_pack("[o]", order("__key__"));
+    return json_pack("{s:[{s:s+}],s:o}", "kind", "name", store->place.kind, suffix, "order",
+                     orders);
+}
+
+static json_t *request_of(const comrade_store *store, json_t *query)
+{
+    json_t *body = json_pack("{s:o,s:{s:s},s:O}", "partitionId", datastore_partition(store),
+                             "readOptions", "readConsistency", "STRONG", "query", query);
+    if (body != NULL && store->place.database[0] != '\0') {
+        json_object_set_new(body, "databaseId", json_string(store->place.database));
+    }
+    return body;
+}
+
+/* Which of the entities that a query finds are of use. */
+static bool is_any(const json_t *entity)
+{
+    return entity != NULL;
+}
+
+static bool is_member(const json_t *entity)
+{
+    return entity_role(entity) != NULL;
+}
+
+/*
+ * Adds those entities of one answer to `entities` that are of use. *cursor: where the query goes
+ * on, to be freed; NULL: there is no more.
+ */
+static comrade_status ask(const struct reading *reading, json_t *query,
+                          bool (*is_of_use)(const json_t *entity), json_t *entities, char **cursor,
+                          comrade_error *error)
+{
+    struct api_request request;
+    comrade_status status = api_ask(reading->store, reading->call, "read", false, "runQuery",
+                                    request_of(reading->store, query), &request, error);
+    if (status == COMRADE_OK && request.code != API_OK) {
+        status = datastore_explain(reading->store, reading->call, "read", false, &request, error);
+    }
+    if (status == COMRADE_OK) {
+        const json_t *batch = json_object_get(request.answer, "batch");
+        size_t i;
+        const json_t *result;
+        json_array_foreach(json_object_get(batch, "entityResults"), i, result)
+        {
+            json_t *entity = json_object_get(result, "entity");
+            if (is_of_use(entity)) {
+                json_array_append(entities, entity);
+            }
+        }
+        /* Of what was no use there may be more behind the limit. */
+        const char *more = api_text(batch, "moreResults");
+        bool is_finished =
+            strcmp(more, "NOT_FINISHED") != 0 && strcmp(more, "MORE_RESULTS_AFTER_LIMIT") != 0;
+        *cursor = is_finished ? NULL : strdup(api_text(batch, "endCursor"));
+        if (!is_finished && *cursor == NULL) {
+            status = datastore_no_memory(reading->store, "read", error);
+        }
+    }
+    api_finish(&request);
+    return status;
+}
+
+/* Runs it to its end, or until there are `limit` entities in all. Takes the query over. */
+static comrade_status run(const struct reading *reading, json_t *query, size_t limit,
+                          bool (*is_of_use)(const json_t *entity), json_t *entities,
+                          comrade_error *error)
+{
+    comrade_status status = query == NULL || entities == NULL
+                                ? datastore_no_memory(reading->store, "read", error)
+                                : COMRADE_OK;
+    bool has_more = true;
+    for (size_t n = 0; status == COMRADE_OK && has_more; n++) {
+        size_t left = limit - json_array_size(entities);
+        if (limit != 0) {
+            json_object_set_new(query, "limit", json_integer((json_int_t)left));
+        }
+        char *cursor = NULL;
+        status = ask(reading, query, is_of_use, entities, &cursor, error);
+        has_more = cursor != NULL && (limit == 0 || json_array_size(entities) < limit);
+        if (status == COMRADE_OK && has_more) {
+            json_object_set_new(query, "startCursor", json_string(cursor));
+        }
+        if (n == ANSWERS_MAX) {
+            status = comrade_error_set(error, COMRADE_BROKEN, "%s: read: a query has no end",
+                                       reading->store->shown_url);
+        }
+        free(cursor);
+    }
+    json_decref(query);
+    return status;
+}
+
+/* --- Members -----------------------------------------------------------------------------------
+ */
+
+static comrade_status read_role_members(struct reading *reading, const char *role,
+                                        const char *after, comrade_error *error)
+{
+    json_t *query = query_of(reading->store, DATASTORE_MEMBERS, false);
+    json_t *filter = role_filter("EQUAL", role);
+    if (after != NULL) {
+        filter = json_pack("{s:{s:s,s:[o,o]}}", "compositeFilter", "op", "AND", "filters", filter,
+                           id_filter(reading->store, after));
+    }
+    if (query != NULL) {
+        json_object_set_new(query, "filter", filter);
+    }
+    return run(reading, query, reading->limit + 1, is_member, reading->members, error);
+}
+
+static comrade_status read_all_members(struct reading *reading, const char *role_after,
+                                       comrade_error *error)
+{
+    json_t *query = query_of(reading->store, DATASTORE_MEMBERS, true);
+    if (query != NULL && role_after != NULL) {
+        json_object_set_new(query, "filter", role_filter("GREATER_THAN", role_after));
+    }
+    return run(reading, query, reading->limit + 1, is_member, reading->members, error);
+}
+
+static comrade_status read_members(struct reading *reading, const comrade_cursor *from,
+                                   comrade_error *error)
+{
+    const char *after = from->is_continued ? from->id : NULL;
+    if (reading->query->scope == COMRADE_SCOPE_ROLE) {
+        return read_role_members(reading, reading->query->role, after, error);
+    }
+    comrade_status status = COMRADE_OK;
+    if (from->is_continued) { /* the rest of its role, and then those behind it */
+        status = read_role_members(reading, from->role, after, error);
+    }
+    if (status == COMRADE_OK && json_array_size(reading->members) <= reading->limit) {
+        status = read_all_members(reading, from->is_continued ? from->role : NULL, error);
+    }
+    return status;
+}
+
+/* --- Roles -------------------------------------------------------------------------------------
+ */
+
+static comrade_status read_all_roles(struct reading *reading, comrade_error *error)
+{
+    json_t *entities = json_array();
+    comrade_status status =
+        run(reading, query_of(reading->store, DATASTORE_ROLES, false), 0, is_any, entities, error);
+    size_t i;
+    const json_t *entity;
+    json_array_foreach(entities, i, entity)
+    {
+        const char *name = datastore_key_name(json_object_get(entity, "key"));
+        if (name != NULL) {
+            json_object_set(reading->roles, name, json_object_get(entity, "properties"));
+        }
+    }
+    json_decref(entities);
+    return status;
+}
+
+/* Adds to `roles` what a lookup found, and to `members` the rest. */
+static void sort_found(struct reading *reading, const json_t *found)
+{
+    size_t i;
+    const json_t *result;
+    json_array_foreach(found, i, result)
+    {
+        json_t *entity = json_object_get(result, "entity");
+        const json_t *key = json_object_get(entity, "key");
+        const char *name = datastore_key_name(key);
+        const char *kind = api_text(json_array_get(json_object_get(key, "path"), 0), "kind");
+        if (strcmp(kind, reading->store->place.kind) == 0) {
+            json_array_append(reading->members, entity);
+        } else if (name != NULL) {
+            json_object_set(reading->roles, name, json_object_get(entity, "properties"));
+        }
+    }
+}
+
+static comrade_status look_up(struct reading *reading, json_t *keys, comrade_error *error)
+{
+    json_t *found = json_array();
+    comrade_status status =
+        datastore_look_up(reading->store, reading->call, "read", keys, NULL, found, error);
+    sort_found(reading, found);
+    json_decref(found);
+    return status;
+}
+
+/* Makes a place for the role of each member, in `roles`: null until it is looked up. */
+static bool name_roles(struct reading *reading)
+{
+    size_t i;
+    const json_t *entity;
+    bool is_done = true;
+    json_array_foreach(reading->members, i, entity)
+    {
+        const char *role = entity_role(entity);
+        if (role != NULL && json_object_get(reading->roles, role) == NULL) {
+            is_done = is_done && json_object_set_new(reading->roles, role, json_null()) == 0;
+        }
+    }
+    return is_done;
+}
+
+/* Those that have a place in `roles`. */
+static comrade_status look_roles_up(struct reading *reading, json_t *keys, comrade_error *error)
+{
+    const char *name;
+    json_t *properties;
+    json_object_foreach(reading->roles, name, properties)
+    {
+        json_array_append_new(keys, datastore_key(reading->store, DATASTORE_ROLES, name));
+    }
+    return json_array_size(keys) == 0 ? (json_decref(keys), COMRADE_OK)
+                                      : look_up(reading, keys, error);
+}
+
+static json_t *keys_of_ids(const struct reading *reading)
+{
+    json_t *keys = json_array();
+    for (size_t i = 0; i < reading->query->n_ids; i++) {
+        json_array_append_new(
+            keys, datastore_key(reading->store, DATASTORE_MEMBERS, reading->query->ids[i]));
+    }
+    return keys;
+}
+
+/*
+ * By ids: the first lookup tells which roles there are to be looked up, and the second one reads
+ * everything, in one moment if it fits in one request.
+ */
+static comrade_status read_ids(struct reading *reading, comrade_error *error)
+{
+    comrade_status status = look_up(reading, keys_of_ids(reading), error);
+    if (status != COMRADE_OK || json_array_size(reading->members) == 0) {
+        return status;
+    }
+    if (!name_roles(reading)) {
+        return datastore_no_memory(reading->store, "read", error);
+    }
+    json_array_clear(reading->members);
+    return look_roles_up(reading, keys_of_ids(reading), error);
+}
+
+static comrade_status read_page(struct reading *reading, const comrade_cursor *from,
+                                comrade_error *error)
+{
+    const comrade_snapshot_query *query = reading->query;
+    comrade_status status = COMRADE_OK;
+    if (query->scope == COMRADE_SCOPE_ROLE) {
+        json_object_set_new(reading->roles, query->role, json_null());
+    }
+    if (query->scope == COMRADE_SCOPE_IDS && !query->roles_only) {
+        return read_ids(reading, error);
+    }
+    if (!from->is_continued) {
+        status = query->scope == COMRADE_SCOPE_ALL ? read_all_roles(reading, error)
+                                                   : look_roles_up(reading, json_array(), error);
+    }
+    if (status != COMRADE_OK || query->roles_only) {
+        return status;
+    }
+    status = read_members(reading, from, error);
+    if (status == COMRADE_OK && !name_roles(reading)) {
+        status = datastore_no_memory(reading->store, "read", error);
+    }
+    if (status == COMRADE_OK && from->is_continued) {
+        status = look_roles_up(reading, json_array(), error);
+    }
+    return status;
+}
+
+/* --- Telling -----------------------------------------------------------------------------------
+ */
+
+static comrade_status tell_role(const comrade_snapshot_sink *sink, const char *name,
+                                const json_t *properties)
+{
+    struct stored_role stored;
+    if (!stored_role_read(json_is_object(properties) ? properties : NULL, name, &stored)) {
+        return COMRADE_NO_MEMORY;
+    }
+    char recent[RECENT_TEXT_SIZE];
+    const char *ids[COMRADE_RECENT_REQUESTS];
+    memcpy(recent, stored.recent, sizeof recent);
+    comrade_role role = {.role = name,
+                         .revision = stored.revision,
+                         .spec_version = stored.spec_version,
+                         .spec = stored_role_spec(&stored),
+                         .recent_request_ids = ids,
+                         .n_recent_request_ids = recent_text_split(recent, ids)};
+    comrade_status status = sink->on_role(sink->user, &role);
+    stored_role_finish(&stored);
+    return status;
+}
+
+static comrade_status tell_roles(const struct reading *reading, const comrade_snapshot_sink *sink)
+{
+    comrade_status status = COMRADE_OK;
+    const char *name;
+    json_t *properties;
+    json_object_foreach(reading->roles, name, properties)
+    {
+        if (status == COMRADE_OK && strlen(name) <= COMRADE_ROLE_MAX_BYTES) {
+            status = tell_role(sink, name, properties);
+        }
+    }
+    return status;
+}
+
+static void set_next(const char *id, const char *role, comrade_snapshot_page *page)
+{
+    page->has_more = true;
+    page->next.is_continued = true;
+    memset(page->next.id, 0, sizeof page->next.id);
+    memset(page->next.role, 0, sizeof page->next.role);
+    memcpy(page->next.id, id, strlen(id));
+    memcpy(page->next.role, role, strlen(role));
+}
+
+static comrade_status tell_members(const struct reading *reading, const comrade_snapshot_sink *sink,
+                                   comrade_snapshot_page *page)
+{
+    comrade_status status = COMRADE_OK;
+    bool is_paged = reading->query->scope != COMRADE_SCOPE_IDS;
+    size_t n = json_array_size(reading->members);
+    for (size_t i = 0; i < n && status == COMRADE_OK; i++) {
+        bool is_last = is_paged && i + 1 == reading->limit;
+        comrade_record record;
+        enum entity_kind kind =
+            entity_read(json_array_get(reading->members, i), reading->texts, &record);
+        if (kind == ENTITY_NO_MEMORY) {
+            return COMRADE_NO_MEMORY;
+        }
+        if (kind == ENTITY_RECORD) {
+            status = sink->on_record(sink->user, &record);
+        }
+        if (is_last && i + 1 < n) {
+            set_next(record.id, record.role, page);
+            break;
+        }
+    }
+    return status;
+}
+
+comrade_status datastore_snapshot(comrade_store *store, const comrade_call *call,
+                                  const comrade_snapshot_query *query, const comrade_cursor *from,
+                                  const comrade_snapshot_sink *sink, comrade_snapshot_page *page,
+                                  comrade_error *error)
+{
+    struct reading reading = {.store = store,
+                              .call = call,
+                              .query = query,
+                              .limit = query->limit < PAGE_MEMBERS ? query->limit : PAGE_MEMBERS,
+                              .members = json_array(),
+                              .roles = json_object(),
+                              .texts = json_array()};
+    comrade_snapshot_page made = {0};
+    comrade_status status =
+        reading.members == NULL || reading.roles == NULL || reading.texts == NULL
+            ? datastore_no_memory(store, "read", error)
+            : read_page(&reading, from, error);
+    if (status == COMRADE_OK) {
+        status = tell_roles(&reading, sink);
+        if (status == COMRADE_OK && !query->roles_only) {
+            status = tell_members(&reading, sink, &made);
+        }
+        if (status == COMRADE_OK) {
+            made.now_ms = datastore_now_ms(store, call);
+            *page = made;
+        } else {
+            comrade_error_set(error, status, "%s: read: %s", store->shown_url,
+                              comrade_status_text(status));
+        }
+    }
+    json_decref(reading.members);
+    json_decref(reading.roles);
+    json_decref(reading.texts);
+    return status;
+}

@@ -1,0 +1,263 @@
+/*
+ * Writes: what they name is read in one request, they are judged here, and all that holds is
+ * committed in a second one, on the condition that nothing has changed meanwhile: each entity at
+ * the version that was read, or not there at all. Else the whole is done again from its reading. No
+ * lock is held in between, which would stall the heartbeats of others.
+ *
+ * An older server knows no versions: then a transaction of its own makes the two requests one.
+ */
+#include "store/datastore/write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ATTEMPTS_MAX = 12,
+    ENTITIES_MAX = 400, /* named by one batch; roles that members leave come to it */
+};
+
+/* --- The commit --------------------------------------------------------------------------------
+ */
+
+static json_t *mutation_of(const struct batch *batch, const struct held *held)
+{
+    const comrade_store *store = batch->store;
+    json_t *key = datastore_key(
+        store, held->kind == HELD_ROLE ? DATASTORE_ROLES : DATASTORE_MEMBERS, held->name);
+    json_t *mutation;
+    if (held->properties == NULL) {
+        mutation = json_pack("{s:o}", "delete", key);
+    } else {
+        mutation = json_pack("{s:{s:o,s:O}}", held->version == 0 ? "insert" : "update", "key", key,
+                             "properties", held->properties);
+    }
+    if (mutation != NULL && held->version != 0 && store->knows.versions) {
+        char version[24];
+        snprintf(version, sizeof version, "%lld", (long long)held->version);
+        json_object_set_new(mutation, "baseVersion", json_string(version));
+        json_object_set_new(mutation, "conflictResolutionStrategy", json_string("FAIL"));
+    }
+    if (mutation != NULL && held->is_beaten && held->properties != NULL &&
+        store->knows.transforms) {
+        json_object_set_new(mutation, "propertyTransforms",
+                            json_pack("[{s:s,s:s}]", "property", ENTITY_SERVER_UPDATED,
+                                      "setToServerValue", "REQUEST_TIME"));
+    }
+    return mutation;
+}
+
+/* Is it there to be changed at the server? What came and went within the batch is not. */
+static bool is_to_commit(const struct held *held)
+{
+    return held->is_changed && (held->properties != NULL || held->version != 0);
+}
+
+static json_t *mutations_of(const struct batch *batch)
+{
+    json_t *mutations = json_array();
+    for (size_t i = 0; i < batch->n_held && mutations != NULL; i++) {
+        const struct held *held = &batch->held[i];
+        if (is_to_commit(held) && json_array_append_new(mutations, mutation_of(batch, held)) != 0) {
+            json_decref(mutations);
+            mutations = NULL;
+        }
+    }
+    return mutations;
+}
+
+static json_t *commit_of(const struct batch *batch, json_t *mutations)
+{
+    json_t *body = json_pack("{s:s,s:o}", "mode", "TRANSACTIONAL", "mutations", mutations);
+    if (body != NULL && batch->transaction != NULL) {
+        json_object_set_new(body, "transaction", json_string(batch->transaction));
+    } else if (body != NULL) {
+        json_object_set_new(body, "singleUseTransaction", json_pack("{s:{}}", "readWrite"));
+    }
+    const char *database = batch->store->place.database;
+    if (body != NULL && database[0] != '\0') {
+        json_object_set_new(body, "databaseId", json_string(database));
+    }
+    return body;
+}
+
+/* The heartbeats that follow need not read what was just written. */
+static void keep_heads(struct batch *batch, const comrade_call *call, const json_t *answer)
+{
+    const json_t *results = json_object_get(answer, "mutationResults");
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n_held; i++) {
+        const struct held *held = &batch->held[i];
+        if (!is_to_commit(held)) {
+            continue;
+        }
+        const json_t *result = json_array_get(results, n++);
+        struct kept *kept = &batch->store->kept;
+        struct kept_record *record = NULL;
+        if (held->kind == HELD_MEMBER) {
+            record = held->is_own_put ? kept_need(kept, held->name, call->now_ms(call->clock))
+                                      : kept_find(kept, held->name);
+        }
+        if (record != NULL) {
+            record->version = held->is_member ? api_number(result, "version") : 0;
+            record->incarnation = held->record.own.incarnation;
+            record->sequence = held->record.own.sequence;
+            record->request_revision = held->record.request.revision;
+        }
+    }
+}
+
+/* What became of one attempt at a batch. */
+enum outcome {
+    OUTCOME_DONE,     /* every result is set; or the status says why nothing was done */
+    OUTCOME_COLLIDED, /* nothing was done, and the same may work at once */
+    OUTCOME_SPLIT,    /* nothing was done, and a part of it may work */
+};
+
+static enum outcome outcome_of(const struct batch *batch, const struct api_request *request)
+{
+    /* One that is over, for this process was too slow, is told in words only. */
+    bool is_transaction_over =
+        batch->transaction != NULL && strstr(request->said, "transaction") != NULL;
+    switch (request->code) {
+    case API_OK:
+        return OUTCOME_DONE;
+    case API_ABORTED:
+    case API_ALREADY_EXISTS:
+    case API_NOT_FOUND:
+        return OUTCOME_COLLIDED;
+    case API_INVALID_ARGUMENT:
+        return is_transaction_over ? OUTCOME_COLLIDED : OUTCOME_SPLIT;
+    case API_OTHER:
+    case API_NONE:
+        break;
+    }
+    return OUTCOME_DONE;
+}
+
+static void roll_back(struct batch *batch, const comrade_call *call)
+{
+    struct api_request request;
+    json_t *body = json_pack("{s:s}", "transaction", batch->transaction);
+    const char *database = batch->store->place.database;
+    if (body != NULL && database[0] != '\0') {
+        json_object_set_new(body, "databaseId", json_string(database));
+    }
+    api_ask(batch->store, call, "write", false, "rollback", body, &request, NULL);
+    api_finish(&request);
+}
+
+static comrade_status commit(struct batch *batch, const comrade_call *call, json_t *mutations,
+                             enum outcome *outcome, comrade_error *error)
+{
+    struct api_request request = {.method = "commit", .body = NULL};
+    json_t *body = commit_of(batch, mutations);
+    request.body = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    if (request.body == NULL) {
+        return datastore_no_memory(batch->store, "write", error);
+    }
+    if (batch->n_writes > 1 && strlen(request.body) > DATASTORE_BODY_MAX) {
+        *outcome = OUTCOME_SPLIT;
+        api_finish(&request);
+        return COMRADE_OK;
+    }
+    comrade_status status = api_perform(batch->store, call, "write", true, &request, 1, error);
+    if (status == COMRADE_OK) {
+        *outcome = outcome_of(batch, &request);
+        if (request.code == API_OK) {
+            keep_heads(batch, call, request.answer);
+        } else {
+            status = datastore_explain(batch->store, call, "write", false, &request, error);
+        }
+    }
+    api_finish(&request);
+    return status;
+}
+
+/* Finds, judges, commits. With COLLIDED and SPLIT the status is what to tell if it was the last
+ * try. */
+static comrade_status attempt(struct batch *batch, const comrade_call *call, enum outcome *outcome,
+                              comrade_error *error)
+{
+    *outcome = OUTCOME_DONE;
+    comrade_status status = batch_find(batch, call, error);
+    json_t *mutations = NULL;
+    if (status == COMRADE_OK &&
+        (!batch_judge(batch) || (mutations = mutations_of(batch)) == NULL)) {
+        status = datastore_no_memory(batch->store, "write", error);
+    }
+    bool must_commit = status == COMRADE_OK && json_array_size(mutations) > 0;
+    if (must_commit) {
+        status = commit(batch, call, mutations, outcome, error);
+    } else {
+        json_decref(mutations);
+    }
+    if (!must_commit && batch->transaction != NULL) {
+        roll_back(batch, call); /* lets go of its locks */
+    }
+    return status;
+}
+
+static comrade_status write_batch(comrade_store *store, const comrade_call *call,
+                                  const comrade_write *writes, size_t n_writes,
+                                  comrade_write_result *results, enum outcome *outcome,
+                                  comrade_error *error)
+{
+    comrade_status status = COMRADE_OK;
+    bool must_try = true;
+    for (unsigned n = 0; must_try; n++) {
+        struct batch batch = {
+            .store = store, .writes = writes, .n_writes = n_writes, .results = results};
+        status = attempt(&batch, call, outcome, error);
+        batch_finish(&batch);
+        must_try = *outcome == OUTCOME_COLLIDED && n + 1 < ATTEMPTS_MAX && datastore_pause(call, n);
+    }
+    return status;
+}
+
+/* --- The operation -----------------------------------------------------------------------------
+ */
+
+/* How many of the writes, at most `limit`, name no more than fits in a commit. */
+static size_t count_fitting(const comrade_write *writes, size_t n_writes, size_t limit)
+{
+    size_t n = 0;
+    size_t n_entities = 0;
+    while (n < n_writes && n < limit) {
+        bool is_other_role = n == 0 || strcmp(writes[n].role, writes[n - 1].role) != 0;
+        n_entities += writes[n].n_changes + is_other_role;
+        if (n > 0 && n_entities > ENTITIES_MAX) {
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
+comrade_status datastore_write(comrade_store *store, const comrade_call *call,
+                               const comrade_write *writes, size_t n_writes,
+                               comrade_write_result *results, comrade_error *error)
+{
+    comrade_status status = datastore_need_knows(store, call, error);
+    size_t limit = n_writes;
+    for (size_t done = 0; done < n_writes && status == COMRADE_OK;) {
+        size_t n = count_fitting(writes + done, n_writes - done, limit);
+        enum outcome outcome;
+        status = write_batch(store, call, writes + done, n, results + done, &outcome, error);
+        if (outcome != OUTCOME_DONE && n > 1 && !comrade_call_is_over(call)) {
+            status = COMRADE_OK;
+            limit = n / 2;
+            continue;
+        }
+        if (outcome == OUTCOME_SPLIT) { /* the one whose fault it is */
+            results[done] = (comrade_write_result){.status = status};
+            status = COMRADE_OK;
+        }
+        if (status == COMRADE_UNAVAILABLE && done > 0) {
+            status = COMRADE_UNKNOWN; /* those before it were applied */
+        }
+        limit = n * 2;
+        done += n;
+    }
+    return status;
+}
