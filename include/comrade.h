@@ -155,8 +155,8 @@ typedef struct comrade_cluster_options {
 /*
  * Starts the thread for a store. The store itself is opened behind it, and again whenever it was
  * lost: an unreachable store is no error here, but of the calls that need it.
- * Errors: INVALID (also an unknown scheme), UNSUPPORTED (its driver is not there), NO_MEMORY,
- * SYSTEM.
+ * Errors: INVALID (also an unknown scheme, and what no store of that scheme can be called),
+ * UNSUPPORTED (its driver is not there), NO_MEMORY, SYSTEM.
  */
 COMRADE_API comrade_status comrade_cluster_open(const comrade_cluster_options *options,
                                                 comrade_cluster **cluster, comrade_error *error);

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct below changes. A driver with another number is not loaded. */
-#define COMRADE_STORE_ABI 2
+#define COMRADE_STORE_ABI 3
 
 /* --- The data --------------------------------------------------------------------------------- */
 
@@ -307,6 +307,13 @@ typedef struct comrade_store_driver {
     void (*setup_text)(void (*on_text)(void *user, const char *text), void *user);
     comrade_status (*set_up)(comrade_store *store, const comrade_call *call, comrade_error *error);
     comrade_status (*drop)(comrade_store *store, const comrade_call *call, comrade_error *error);
+    /*
+     * Optional. Could open() ever do anything with these? Asks nobody and does not block, so that a
+     * misspelt URL is refused before anything is started: what open() finds is tried again for
+     * ever. Only url, shown_url, name_space and kind are set. Errors: INVALID, TOO_LARGE,
+     * NO_MEMORY.
+     */
+    comrade_status (*check_url)(const comrade_store_config *config, comrade_error *error);
 } comrade_store_driver;
 
 /* For static builds: makes a scheme known. `driver` must outlive the process. Not thread-safe. */

@@ -33,6 +33,19 @@ static comrade_status check_number(const char *what, int64_t value, int64_t low,
     return COMRADE_OK;
 }
 
+static comrade_status check_url(const comrade_cluster *cluster, comrade_error *error)
+{
+    comrade_store_config config = {
+        .size = sizeof config,
+        .url = cluster->url,
+        .shown_url = cluster->shown_url,
+        .name_space = cluster->name_space,
+        .kind = cluster->kind,
+    };
+    return cluster->driver->check_url == NULL ? COMRADE_OK
+                                              : cluster->driver->check_url(&config, error);
+}
+
 static comrade_status set_options(comrade_cluster *cluster, const comrade_cluster_options *options,
                                   comrade_error *error)
 {
@@ -81,7 +94,7 @@ static comrade_status set_options(comrade_cluster *cluster, const comrade_cluste
     cluster->kind = strdup(kind);
     bool has_all = cluster->url != NULL && cluster->shown_url != NULL &&
                    cluster->name_space != NULL && cluster->kind != NULL;
-    return has_all ? COMRADE_OK
+    return has_all ? check_url(cluster, error)
                    : comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for a cluster");
 }
 

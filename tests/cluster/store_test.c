@@ -31,6 +31,13 @@ static comrade_status owned_open(const comrade_store_config *config, const comra
     return memory_driver.open(config, call, store, error);
 }
 
+static comrade_status owned_check_url(const comrade_store_config *config, comrade_error *error)
+{
+    return strcmp(config->name_space, "wrong") == 0
+               ? comrade_error_set(error, COMRADE_INVALID, "%s: never", config->shown_url)
+               : COMRADE_OK;
+}
+
 static void owned_setup_text(void (*on_text)(void *user, const char *text), void *user)
 {
     on_text(user, "CREATE SCHEMA comrade;\n");
@@ -55,6 +62,7 @@ static int register_owned(void **state)
     owned.driver.open = owned_open;
     owned.driver.setup_text = owned_setup_text;
     owned.driver.set_up = owned_set_up;
+    owned.driver.check_url = owned_check_url;
     return comrade_store_register(&owned.driver) == COMRADE_OK ? 0 : -1;
 }
 
@@ -125,6 +133,21 @@ static void whether_a_store_can_push_is_known_before_it_is_asked(void **state)
     comrade_cluster_close(cluster);
     owned.driver.watch = memory_driver.watch;
     owned.driver.drain = memory_driver.drain;
+}
+
+static void what_no_store_can_be_called_is_refused_before_anything_is_opened(void **state)
+{
+    (void)state;
+    comrade_cluster_options options = COMRADE_CLUSTER_OPTIONS_INIT;
+    comrade_cluster *cluster = NULL;
+    comrade_error error = {0};
+    options.store = "owned:check";
+    options.name_space = "wrong";
+    int n_opened = owned.n_opened;
+    assert_int_equal(comrade_cluster_open(&options, &cluster, &error), COMRADE_INVALID);
+    assert_string_equal(error.message, "owned:***: never");
+    assert_null(cluster);
+    assert_int_equal(owned.n_opened, n_opened);
 }
 
 static void setting_up_is_the_drivers(void **state)
@@ -215,6 +238,7 @@ int main(void)
         cmocka_unit_test(the_setup_text_is_told_without_a_connection),
         cmocka_unit_test(a_store_that_needs_no_setting_up_says_so),
         cmocka_unit_test(whether_a_store_can_push_is_known_before_it_is_asked),
+        cmocka_unit_test(what_no_store_can_be_called_is_refused_before_anything_is_opened),
         cmocka_unit_test(setting_up_is_the_drivers),
         cmocka_unit_test(opening_sets_up_a_store_without_an_owner),
         cmocka_unit_test(a_dropped_store_is_empty_and_opened_anew),

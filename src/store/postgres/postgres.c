@@ -27,16 +27,24 @@ static bool is_url(const char *url)
            strncmp(url, "postgresql://", strlen("postgresql://")) == 0;
 }
 
+static comrade_status check_url(const comrade_store_config *config, comrade_error *error)
+{
+    return is_url(config->url)
+               ? COMRADE_OK
+               : comrade_error_set(
+                     error, COMRADE_INVALID,
+                     "%s: write the store as postgres://USER@HOST:PORT/DATABASE; what is "
+                     "left out comes from PGHOST, PGUSER and so on, and "
+                     "postgres:///?service=NAME names a service",
+                     config->shown_url);
+}
+
 static comrade_status open_store(const comrade_store_config *config, const comrade_call *call,
                                  comrade_store **store, comrade_error *error)
 {
-    if (!is_url(config->url)) {
-        return comrade_error_set(
-            error, COMRADE_INVALID,
-            "%s: write the store as postgres://USER@HOST:PORT/DATABASE; what is "
-            "left out comes from PGHOST, PGUSER and so on, and "
-            "postgres:///?service=NAME names a service",
-            config->shown_url);
+    comrade_status status = check_url(config, error);
+    if (status != COMRADE_OK) {
+        return status;
     }
     comrade_store *made = calloc(1, sizeof *made);
     if (made == NULL) {
@@ -50,7 +58,6 @@ static comrade_status open_store(const comrade_store_config *config, const comra
     made->shown_url = strdup(config->shown_url);
     made->name_space = strdup(config->name_space);
     made->kind = strdup(config->kind);
-    comrade_status status;
     if (made->url == NULL || made->shown_url == NULL || made->name_space == NULL ||
         made->kind == NULL) {
         status = comrade_error_set(error, COMRADE_NO_MEMORY, "%s: open: out of memory",
@@ -80,6 +87,7 @@ const comrade_store_driver postgres_driver = {
     .setup_text = postgres_setup_text,
     .set_up = postgres_set_up,
     .drop = postgres_remove,
+    .check_url = check_url,
 };
 
 COMRADE_API const comrade_store_driver *comrade_store_entry(void);
