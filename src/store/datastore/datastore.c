@@ -67,6 +67,32 @@ static comrade_status open_store(const comrade_store_config *config, const comra
     return status;
 }
 
+static comrade_status check_url(const comrade_store_config *config, comrade_error *error)
+{
+    struct place place = {0};
+    comrade_status status = place_read(config, getenv("DATASTORE_EMULATOR_HOST"), &place, error);
+    place_finish(&place);
+    return status;
+}
+
+/* Nobody can tell in which namespaces it was used, and the members of the original are there, too.
+ */
+static comrade_status refuse_to_drop(comrade_store *store, const comrade_call *call,
+                                     comrade_error *error)
+{
+    (void)call;
+    const struct place *place = &store->place;
+    const char *database = place->database[0] == '\0' ? "(default)" : place->database;
+    return comrade_error_set(error, COMRADE_UNSUPPORTED,
+                             "%s: remove the entities by hand, when nobody runs with them any "
+                             "more: gcloud firestore bulk-delete --project='%s' --database='%s' "
+                             "--namespace-ids='%s' --collection-ids='%s,%s" DATASTORE_ROLES
+                             ",%s" DATASTORE_PROBES "'; it deletes the members of comrade 0.0.3 "
+                             "as well",
+                             store->shown_url, place->project, database, place->name_space,
+                             place->kind, place->kind, place->kind);
+}
+
 const comrade_store_driver datastore_driver = {
     .abi = COMRADE_STORE_ABI,
     .scheme = "datastore",
@@ -76,6 +102,8 @@ const comrade_store_driver datastore_driver = {
     .write = datastore_write,
     .snapshot = datastore_snapshot,
     .check = datastore_check,
+    .drop = refuse_to_drop,
+    .check_url = check_url,
 };
 
 COMRADE_API const comrade_store_driver *comrade_store_entry(void);
