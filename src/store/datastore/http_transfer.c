@@ -54,6 +54,14 @@ static size_t take_answer(char *bytes, size_t size, size_t n, void *user)
     return 0;
 }
 
+/* A line at a time. Headers that are cut are no error to libcurl, and would be an answer. */
+static size_t watch_head(char *bytes, size_t size, size_t n, void *user)
+{
+    struct transfer *transfer = user;
+    transfer->has_whole_head = bytes[0] == '\r' || bytes[0] == '\n';
+    return size * n;
+}
+
 /* libcurl of Debian 12 leaves its sockets open across exec. */
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -147,9 +155,11 @@ static bool set_connection(struct transfer *transfer)
 {
     const struct http_request *request = transfer->request;
     bool is_direct = request->is_direct || is_loopback(request->url);
+    /* Wait for one connection that all can share, but only where TLS says early if there is one. */
+    long is_shared = strncmp(request->url, "https:", 6) == 0;
     return SET(URL, request->url) && SET(PROTOCOLS_STR, "http,https") && SET(NOSIGNAL, 1L) &&
            SET(QUICK_EXIT, 1L) && SET(OPENSOCKETFUNCTION, open_socket) &&
-           SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) && SET(PIPEWAIT, 1L) &&
+           SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) && SET(PIPEWAIT, is_shared) &&
            SET(TCP_KEEPALIVE, 1L) && SET(TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S) &&
            SET(TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S) && (!is_direct || SET(PROXY, "")) &&
            (request->connect_ms == 0 || SET(CONNECTTIMEOUT_MS, (long)request->connect_ms));
@@ -161,7 +171,8 @@ static bool set_exchange(struct transfer *transfer)
     char agent[64];
     snprintf(agent, sizeof agent, "comrade/%s", comrade_version());
     return SET(PRIVATE, transfer) && SET(ERRORBUFFER, request->failure) && SET(USERAGENT, agent) &&
-           SET(WRITEFUNCTION, take_answer) && SET(WRITEDATA, transfer) && set_headers(transfer) &&
+           SET(WRITEFUNCTION, take_answer) && SET(WRITEDATA, transfer) &&
+           SET(HEADERFUNCTION, watch_head) && SET(HEADERDATA, transfer) && set_headers(transfer) &&
            (request->body == NULL ||
             (SET(POST, 1L) && SET(POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len) &&
              SET(READFUNCTION, give_body) && SET(READDATA, transfer) &&
@@ -179,6 +190,7 @@ bool transfer_begin(struct transfer *transfer, struct http_request *request)
 {
     transfer->request = request;
     transfer->n_given = 0;
+    transfer->has_whole_head = false;
     if (set_connection(transfer) && set_exchange(transfer)) {
         return true;
     }
@@ -228,7 +240,9 @@ static void fail(struct transfer *transfer, const char *why)
 void transfer_end(struct transfer *transfer, CURLcode code)
 {
     struct http_request *request = transfer->request;
-    if (code == CURLE_OK) {
+    if (code == CURLE_OK && !transfer->has_whole_head) {
+        fail(transfer, "the connection was closed amid the answer");
+    } else if (code == CURLE_OK) {
         curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &request->status);
         request->date_ms = date_of(transfer->easy);
         request->failure[0] = '\0';

@@ -8,7 +8,8 @@ struct transfer {
     CURL *easy;
     struct http_request *request; /* borrowed while it is under way; NULL: idle */
     struct curl_slist *headers;
-    size_t n_given; /* bytes of the body that libcurl has taken */
+    size_t n_given;      /* bytes of the body that libcurl has taken */
+    bool has_whole_head; /* the answer's headers have come to their end */
 };
 
 /* NULL: out of memory. */
