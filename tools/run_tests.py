@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Runs the C tests (ctest) and the integration tests (pytest) of a build, and counts single cases.
+"""Runs the C tests (ctest), the integration tests (pytest) and those of the npm package (node --test)
+of a build, and counts single cases.
 
 The last line is `N passed, N failed`, with `, N skipped` behind it where there were any. A test
 executable that crashed, timed out or said nothing counts as one failed case; so does each file that
@@ -18,6 +19,8 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTEST_LIMIT_S = 20 * 60
+NODE_LIMIT_S = 10 * 60
+NODE_TESTS = ROOT / "bindings/node/test"
 
 
 class Counts:
@@ -134,6 +137,59 @@ def run_python_tests(build, pattern, environment, counts):
         counts.fail(f"pytest: exit code {code}")
 
 
+class NodeReader:
+    """Reads the TAP of `node --test`: single cases, each named behind the suites it is in."""
+
+    def __init__(self, counts):
+        self.counts = counts
+        self.has_ended = False
+        self.failed = []
+
+    def line(self, line):
+        if found := re.match(r"# (pass|fail|cancelled|skipped) (\d+)$", line):
+            self.summary(found.group(1), int(found.group(2)))
+        elif found := re.match(r"\s*not ok \d+ - (.*?)(?: # .*)?$", line):
+            self.failed.append(found.group(1))
+
+    def summary(self, word, n):
+        if word == "pass":
+            self.counts.passed += n
+        elif word == "skipped":
+            self.counts.skipped += n
+            self.has_ended = True
+        else:
+            self.counts.failed += n
+
+    def finish(self, code):
+        self.counts.failures += [f"node: {name}" for name in self.failed]
+        if not self.has_ended or (code != 0 and not self.failed):
+            self.counts.fail(f"node --test: exit code {code}")
+
+
+def run_node_tests(build, pattern, environment, counts):
+    if not pathlib.Path(build, "node/comrade.node").exists():
+        counts.fail("node --test: the addon was not built; node and its headers are needed")
+        return
+    files = [str(file) for file in sorted(NODE_TESTS.glob("*.test.js"))
+             if not pattern or pattern in f"node/{file.name}" or pattern in file.read_text()]
+    if not files:
+        return
+    reader = NodeReader(counts)
+    environment = {**environment, "COMRADE_BUILD_DIR": str(pathlib.Path(build).resolve())}
+    command = ["timeout", str(NODE_LIMIT_S), "node", "--expose-gc", "--test",
+               "--test-reporter=tap", *files]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                          stderr=subprocess.STDOUT, text=True, errors="replace",
+                          env=environment) as node:
+        output = []
+        for line in node.stdout:
+            reader.line(line.rstrip("\n"))
+            output.append(line)
+    reader.finish(node.returncode)
+    if reader.failed or node.returncode != 0:
+        print("".join(output[-400:]))
+
+
 def sanitizer_environment(reports):
     """Where reports go. The options of a sanitizer that was not built in mean nothing."""
     options = f"log_path={reports.resolve()}/report:exitcode=99"
@@ -153,7 +209,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build")
     parser.add_argument("--reports", type=pathlib.Path, help="folder for sanitizers' reports")
-    parser.add_argument("--only", choices=("c", "python"))
+    parser.add_argument("--only", choices=("c", "python", "node"))
     parser.add_argument("pattern", nargs="?", default="")
     arguments = parser.parse_args()
 
@@ -166,10 +222,12 @@ def main():
         arguments.reports.mkdir(parents=True)
         environment.update(sanitizer_environment(arguments.reports))
         environment["COMRADE_TEST_SANITIZED"] = "1"
-    if arguments.only != "python":
+    if arguments.only in (None, "c"):
         run_c_tests(arguments.build, arguments.pattern, environment, counts)
-    if arguments.only != "c":
+    if arguments.only in (None, "python"):
         run_python_tests(arguments.build, arguments.pattern, environment, counts)
+    if arguments.only in (None, "node") and not arguments.reports:
+        run_node_tests(arguments.build, arguments.pattern, environment, counts)
     if arguments.reports:
         count_reports(arguments.reports, counts)
 

@@ -7,6 +7,9 @@ const path = require('node:path')
 const binding = require('./binding')
 const googleDatasetUrl = require('./google-dataset')
 
+// A service whose event loop was blocked for so long does not serve; its members heartbeat no more.
+const BLOCKED_LIMIT_MS = 30 * 1000
+
 // Where the programs of this machine keep it, so that they meet; the same as the `comrade` program's.
 function embeddedStore() {
   const state = process.env.XDG_STATE_HOME
@@ -31,9 +34,10 @@ function storeUrl(options) {
 // What of the options says where; a client's members are given it whole.
 function placeOf(options) {
   const { store, googleDataset, googleDatasetNamespace, googleDatasetKind, namespace, kind,
-    heartbeat, callTimeout } = options
+    heartbeat, callTimeout, blockedLimit } = options
   return {
-    store, googleDataset, googleDatasetNamespace, googleDatasetKind, namespace, kind, heartbeat, callTimeout
+    store, googleDataset, googleDatasetNamespace, googleDatasetKind, namespace, kind, heartbeat, callTimeout,
+    blockedLimit
   }
 }
 
@@ -43,7 +47,8 @@ function openCluster(options) {
     options.googleDatasetNamespace || options.namespace || undefined,
     options.googleDatasetKind || options.kind || 'ComradeServer',
     options.heartbeat,
-    options.callTimeout
+    options.callTimeout,
+    options.blockedLimit ?? BLOCKED_LIMIT_MS
   ]
   return binding.clusterOpen(JSON.stringify(values), ...values)
 }

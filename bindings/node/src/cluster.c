@@ -279,7 +279,7 @@ static struct cluster *open_new(struct addon *addon, char *key,
     return cluster;
 }
 
-/* (key, store, namespace, kind, heartbeat, callTimeout) */
+/* (key, store, namespace, kind, heartbeat, callTimeout, blockedLimit) */
 napi_value cluster_open(napi_env env, napi_callback_info info)
 {
     struct arguments arguments;
@@ -291,7 +291,8 @@ napi_value cluster_open(napi_env env, napi_callback_info info)
         !argument_text(&arguments, 1, &texts[0]) || !argument_text(&arguments, 2, &texts[1]) ||
         !argument_text(&arguments, 3, &texts[2]) ||
         !argument_number(&arguments, 4, 0, &options.heartbeat_ms) ||
-        !argument_number(&arguments, 5, 0, &options.call_timeout_ms)) {
+        !argument_number(&arguments, 5, 0, &options.call_timeout_ms) ||
+        !argument_number(&arguments, 6, 0, &options.silence_limit_ms)) {
         goto out;
     }
     struct cluster *cluster = find(arguments.addon, key);
