@@ -3,7 +3,7 @@
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const { spawn } = require('node:child_process')
+const { execFileSync, spawn } = require('node:child_process')
 const { once } = require('node:events')
 
 const ROOT = path.join(__dirname, '..', '..', '..', '..')
@@ -17,15 +17,26 @@ const HANG_MS = 30 * 1000
 let counter = 0
 const fresh = (name) => `${name}-${process.pid}-${counter++}`
 
+const folders = []
+process.on('exit', () => folders.forEach((folder) => fs.rmSync(folder, { recursive: true, force: true })))
+
 // A folder that is gone when the process is.
 function freshFolder() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'comrade-node-'))
-  process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return folder
 }
 
 function sqliteStore() {
   return `sqlite:${path.join(freshFolder(), 'comrade.db')}`
+}
+
+// Runs SQL on a store that sqliteStore() has named.
+function runSql(store, sql) {
+  execFileSync('/usr/bin/python3', ['-c', `
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], timeout=20) as database:
+    database.executescript(sys.argv[2])`, store.slice('sqlite:'.length), sql])
 }
 
 // Waits until `holds` returns something true, and returns it.
@@ -58,4 +69,4 @@ async function runProgram(source, { args = [], env = {}, input = '', flags = [] 
   return { code, signal, ...output }
 }
 
-module.exports = { ...comrade, comrade, BUILD, ROOT, fresh, freshFolder, sqliteStore, until, runProgram }
+module.exports = { ...comrade, comrade, BUILD, ROOT, fresh, freshFolder, sqliteStore, runSql, until, runProgram }
