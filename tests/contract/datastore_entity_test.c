@@ -75,8 +75,7 @@ static const comrade_own an_own = {.incarnation = 7,
 /* One of ours, kept until the test ends. */
 static json_t *ours(void)
 {
-    comrade_record record = {
-        .id = "a", .role = "web", .own = an_own, .updated_ms = 1700000001000};
+    comrade_record record = {.id = "a", .role = "web", .own = an_own, .updated_ms = 1700000001000};
     return entity_of("a", entity_write_own(&record, NULL));
 }
 
@@ -93,8 +92,8 @@ static json_t *property(const json_t *entity, const char *name)
 static void assert_property(const json_t *entity, const char *name, const char *type,
                             const char *value)
 {
-    char *text = json_dumps(json_object_get(property(entity, name), type),
-                            JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text =
+        json_dumps(json_object_get(property(entity, name), type), JSON_ENCODE_ANY | JSON_COMPACT);
     assert_non_null(text);
     assert_string_equal(text, value);
     free(text);
@@ -117,8 +116,7 @@ static void an_originals_record_is_a_member(void **state)
     assert_int_equal(record.updated_ms, 1700000005000);
     assert_int_equal(record.request.revision, 0);
     json_t *metadata = must_parse(record.own.metadata);
-    json_t *expected =
-        must_parse("{\"ip\":\"10.0.0.5\",\"port\":80,\"load\":1.5,\"note\":null}");
+    json_t *expected = must_parse("{\"ip\":\"10.0.0.5\",\"port\":80,\"load\":1.5,\"note\":null}");
     assert_true(json_equal(metadata, expected));
     json_decref(metadata);
     json_decref(expected);
@@ -195,9 +193,9 @@ static void what_ours_write_has_the_originals_properties_and_types(void **state)
     assert_property(entity, "updated", "integerValue", "\"1700000001000\"");
     json_t *metadata = value_read_entity(json_object_get(entity, "properties"), "metadata");
     assert_string_equal(value_read_text(metadata, "ip", ""), "10.0.0.5");
-    assert_string_equal(json_string_value(json_object_get(json_object_get(metadata, "port"),
-                                                          "integerValue")),
-                        "80");
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(metadata, "port"), "integerValue")),
+        "80");
     assert_null(property(entity, "shutdownDate"));
     assert_null(property(entity, "comradeRequest"));
 }
@@ -254,8 +252,8 @@ static void our_kill_is_a_shutdown_date(void **state)
                                        .user = "ann",
                                        .host = "laptop",
                                        .reason = "old"};
-    json_t *killed = entity_of(
-        "a", entity_write_request(&record, json_object_get(entity, "properties")));
+    json_t *killed =
+        entity_of("a", entity_write_request(&record, json_object_get(entity, "properties")));
     assert_property(killed, "shutdownDate", "integerValue", "\"1700000003000\"");
     comrade_record again = must_read(killed);
     assert_int_equal(again.request.revision, 5);
@@ -279,8 +277,8 @@ static void a_zombie_of_ours_is_not_alive_to_the_original(void **state)
     comrade_record record = must_read(entity);
     record.request.revision = 5;
     record.request.zombified_incarnation = 7;
-    json_t *zombie = entity_of(
-        "a", entity_write_request(&record, json_object_get(entity, "properties")));
+    json_t *zombie =
+        entity_of("a", entity_write_request(&record, json_object_get(entity, "properties")));
     assert_property(zombie, "alive", "booleanValue", "false");
     assert_true(must_read(zombie).own.is_alive);
     assert_int_equal(must_read(zombie).request.zombified_incarnation, 7);
@@ -346,8 +344,8 @@ static void a_request_to_an_original_leaves_its_record_an_originals(void **state
                                        .kind = COMRADE_REQUEST_KILL,
                                        .incarnation = record.own.incarnation,
                                        .requested_ms = 1700000009000};
-    json_t *killed = entity_of(
-        "a", entity_write_request(&record, json_object_get(entity, "properties")));
+    json_t *killed =
+        entity_of("a", entity_write_request(&record, json_object_get(entity, "properties")));
     assert_null(property(killed, "comradeOwn"));
     assert_property(killed, "alive", "booleanValue", "true");
     assert_property(killed, "shutdownDate", "integerValue", "\"1700000009000\"");
@@ -417,8 +415,8 @@ static void long_details_are_pieces_that_any_client_may_write_back(void **state)
     record.own.details = details;
     json_t *entity = entity_of("a", entity_write_own(&record, NULL));
     json_t *own = value_read_entity(json_object_get(entity, "properties"), "comradeOwn");
-    json_t *pieces = json_object_get(
-        json_object_get(json_object_get(own, "details"), "arrayValue"), "values");
+    json_t *pieces =
+        json_object_get(json_object_get(json_object_get(own, "details"), "arrayValue"), "values");
     assert_true(json_array_size(pieces) > 1);
     size_t i;
     json_t *piece;
