@@ -105,7 +105,7 @@ static comrade_status look_up(struct batch *batch, const comrade_call *call, jso
     json_t *found = json_array();
     comrade_status status =
         datastore_look_up(batch->store, call, "write", keys,
-                          batch->store->knows.versions ? NULL : &batch->transaction, found, error);
+                          batch->must_lock ? &batch->transaction : NULL, found, error);
     size_t i;
     const json_t *result;
     bool is_done = true;

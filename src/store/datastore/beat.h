@@ -13,6 +13,7 @@ struct beating {
     bool *is_settled; /* a result has been set */
     size_t *todo;     /* those that are not, by number; see beating_unsettled() */
     size_t n_todo;
+    int64_t now_ms; /* what `updated` has become, by the server's clock */
 };
 
 /* False: out of memory. It is to be finished either way. */

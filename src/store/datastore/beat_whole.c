@@ -35,6 +35,7 @@ static comrade_status read_part(struct part *part, const comrade_call *call, com
         status = beating_read(beating, call, found, error);
     }
     int64_t now_ms = datastore_now_ms(beating->store, call);
+    beating->now_ms = now_ms;
     size_t i;
     const json_t *result;
     json_array_foreach(found, i, result)

@@ -118,6 +118,16 @@ static void settle(struct beating *beating, size_t i, struct kept_record *record
     beating->is_settled[i] = true;
 }
 
+/* When the server says it was: as it has noted it down itself. */
+static void take_time(struct beating *beating, const json_t *result)
+{
+    const json_t *times = json_object_get(result, "transformResults");
+    int64_t time_ms = datastore_time_ms(api_text(json_array_get(times, 0), "timestampValue"));
+    if (time_ms > beating->now_ms) {
+        beating->now_ms = time_ms;
+    }
+}
+
 static void take_answer(struct beating *beating, const struct api_request *request,
                         const size_t *which, size_t n, int64_t now_ms)
 {
@@ -129,6 +139,7 @@ static void take_answer(struct beating *beating, const struct api_request *reque
             continue; /* as it was */
         }
         if (request->code == API_OK && !json_is_true(json_object_get(result, "conflictDetected"))) {
+            take_time(beating, result);
             record->version = api_number(result, "version");
             settle(beating, which[i], record, now_ms);
         } else {
@@ -146,7 +157,9 @@ static comrade_status commit_round(struct beating *beating, const comrade_call *
     size_t n_requests = (n + DATASTORE_MUTATIONS_MAX - 1) / DATASTORE_MUTATIONS_MAX;
     struct api_request *requests = calloc(n_requests + 1, sizeof *requests);
     struct form form;
-    bool is_done = form_make(store, datastore_now_ms(store, call), &form) && requests != NULL;
+    int64_t now_ms = datastore_now_ms(store, call);
+    bool is_done = form_make(store, now_ms, &form) && requests != NULL;
+    beating->now_ms = store->knows.transforms ? beating->now_ms : now_ms;
     for (size_t i = 0; i < n_requests && is_done; i++) {
         size_t from = i * DATASTORE_MUTATIONS_MAX;
         size_t size = n - from < DATASTORE_MUTATIONS_MAX ? n - from : DATASTORE_MUTATIONS_MAX;
@@ -249,7 +262,7 @@ comrade_status datastore_heartbeat(comrade_store *store, const comrade_call *cal
                                        : beat_in_transactions(&beating, call, error);
     }
     if (status == COMRADE_OK) {
-        summary->now_ms = datastore_now_ms(store, call);
+        summary->now_ms = beating.now_ms == 0 ? datastore_now_ms(store, call) : beating.now_ms;
         summary->specs_revision = 0;
         kept_prune(&store->kept, call->now_ms(call->clock));
     }

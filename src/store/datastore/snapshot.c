@@ -25,6 +25,8 @@ struct reading {
     const comrade_call *call;
     const comrade_snapshot_query *query;
     size_t limit;
+    size_t first_id; /* SCOPE_IDS: of the page; and the one behind its last */
+    size_t end_id;
     json_t *members; /* entities, in their order; at most `limit`, and one more */
     json_t *roles;   /* name → properties, or null where it was never written */
     json_t *texts;
@@ -279,10 +281,11 @@ static comrade_status look_roles_up(struct reading *reading, json_t *keys, comra
                                       : look_up(reading, keys, error);
 }
 
+/* The ids of a page: the next `limit` of those that are asked for. */
 static json_t *keys_of_ids(const struct reading *reading)
 {
     json_t *keys = json_array();
-    for (size_t i = 0; i < reading->query->n_ids; i++) {
+    for (size_t i = reading->first_id; i < reading->end_id; i++) {
         json_array_append_new(
             keys, datastore_key(reading->store, DATASTORE_MEMBERS, reading->query->ids[i]));
     }
@@ -293,8 +296,16 @@ static json_t *keys_of_ids(const struct reading *reading)
  * By ids: the first lookup tells which roles there are to be looked up, and the second one reads
  * everything, in one moment if it fits in one request.
  */
-static comrade_status read_ids(struct reading *reading, comrade_error *error)
+static comrade_status read_ids(struct reading *reading, const comrade_cursor *from,
+                               comrade_error *error)
 {
+    size_t n_ids = reading->query->n_ids;
+    while (from->is_continued && reading->first_id < n_ids &&
+           strcmp(reading->query->ids[reading->first_id], from->id) <= 0) {
+        reading->first_id++;
+    }
+    size_t left = n_ids - reading->first_id;
+    reading->end_id = reading->first_id + (left < reading->limit ? left : reading->limit);
     comrade_status status = look_up(reading, keys_of_ids(reading), error);
     if (status != COMRADE_OK || json_array_size(reading->members) == 0) {
         return status;
@@ -315,7 +326,7 @@ static comrade_status read_page(struct reading *reading, const comrade_cursor *f
         json_object_set_new(reading->roles, query->role, json_null());
     }
     if (query->scope == COMRADE_SCOPE_IDS && !query->roles_only) {
-        return read_ids(reading, error);
+        return read_ids(reading, from, error);
     }
     if (!from->is_continued) {
         status = query->scope == COMRADE_SCOPE_ALL ? read_all_roles(reading, error)
@@ -386,7 +397,8 @@ static comrade_status tell_members(const struct reading *reading, const comrade_
                                    comrade_snapshot_page *page)
 {
     comrade_status status = COMRADE_OK;
-    bool is_paged = reading->query->scope != COMRADE_SCOPE_IDS;
+    const comrade_snapshot_query *query = reading->query;
+    bool is_paged = query->scope != COMRADE_SCOPE_IDS;
     size_t n = json_array_size(reading->members);
     for (size_t i = 0; i < n && status == COMRADE_OK; i++) {
         bool is_last = is_paged && i + 1 == reading->limit;
@@ -404,6 +416,9 @@ static comrade_status tell_members(const struct reading *reading, const comrade_
             break;
         }
     }
+    if (!is_paged && reading->end_id < query->n_ids) {
+        set_next(query->ids[reading->end_id - 1], "", page);
+    }
     return status;
 }
 
@@ -419,11 +434,12 @@ comrade_status datastore_snapshot(comrade_store *store, const comrade_call *call
                               .members = json_array(),
                               .roles = json_object(),
                               .texts = json_array()};
+    static const comrade_cursor beginning = {0};
     comrade_snapshot_page made = {0};
     comrade_status status =
         reading.members == NULL || reading.roles == NULL || reading.texts == NULL
             ? datastore_no_memory(store, "read", error)
-            : read_page(&reading, from, error);
+            : read_page(&reading, from == NULL ? &beginning : from, error);
     if (status == COMRADE_OK) {
         status = tell_roles(&reading, sink);
         if (status == COMRADE_OK && !query->roles_only) {

@@ -13,7 +13,8 @@
 
 enum {
     ATTEMPTS_MAX = 12,
-    ENTITIES_MAX = 400, /* named by one batch; roles that members leave come to it */
+    FREE_ATTEMPTS_MAX = 4, /* without a lock */
+    ENTITIES_MAX = 400,    /* named by one batch; roles that members leave come to it */
 };
 
 /* --- The commit --------------------------------------------------------------------------------
@@ -206,8 +207,11 @@ static comrade_status write_batch(comrade_store *store, const comrade_call *call
     comrade_status status = COMRADE_OK;
     bool must_try = true;
     for (unsigned n = 0; must_try; n++) {
-        struct batch batch = {
-            .store = store, .writes = writes, .n_writes = n_writes, .results = results};
+        struct batch batch = {.store = store,
+                              .writes = writes,
+                              .n_writes = n_writes,
+                              .results = results,
+                              .must_lock = !store->knows.versions || n >= FREE_ATTEMPTS_MAX};
         status = attempt(&batch, call, outcome, error);
         batch_finish(&batch);
         must_try = *outcome == OUTCOME_COLLIDED && n + 1 < ATTEMPTS_MAX && datastore_pause(call, n);

@@ -34,7 +34,8 @@ struct batch {
     size_t n_held;
     size_t held_capacity;
     json_t *texts;     /* keeps alive what records borrow */
-    char *transaction; /* where the server knows no versions; NULL: none */
+    bool must_lock;    /* reads in a transaction, which keeps others out until the commit */
+    char *transaction; /* its name; NULL: there is none */
 };
 
 /* batch.c: reads what the writes name. */
