@@ -6,7 +6,7 @@
 
 #include "contract/contract.h"
 #include "lib/allocation.h"
-#include "lib/http_server.h"
+#include "lib/datastore_http.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>

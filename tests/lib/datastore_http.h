@@ -9,8 +9,8 @@
  *   }
  *   struct http_server *server = http_server_start(answer, NULL);
  */
-#ifndef TESTS_LIB_HTTP_SERVER_H
-#define TESTS_LIB_HTTP_SERVER_H
+#ifndef TESTS_LIB_DATASTORE_HTTP_H
+#define TESTS_LIB_DATASTORE_HTTP_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +45,7 @@ void http_exchange_answer(struct http_exchange *exchange, int status, const char
 void http_exchange_say(struct http_exchange *exchange, const char *bytes, size_t len);
 /* The Date of the answers from now on: this machine's time and so much. */
 void http_server_shift_date(struct http_server *server, long seconds);
+long http_server_date_shift(struct http_server *server);
 /* Waits until the client has closed. */
 void http_exchange_wait_for_close(struct http_exchange *exchange);
 

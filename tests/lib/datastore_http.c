@@ -2,7 +2,7 @@
  * Every connection has a place with its buffer and its thread. Whoever stops the server shuts the
  * sockets down, which ends whatever their threads wait for, and joins them.
  */
-#include "lib/http_server.h"
+#include "lib/datastore_http.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -210,6 +210,14 @@ void http_server_shift_date(struct http_server *server, long seconds)
     pthread_mutex_unlock(&server->lock);
 }
 
+long http_server_date_shift(struct http_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    long seconds = server->date_shift_s;
+    pthread_mutex_unlock(&server->lock);
+    return seconds;
+}
+
 void http_exchange_say(struct http_exchange *exchange, const char *bytes, size_t len)
 {
     while (len > 0) {
@@ -225,9 +233,7 @@ void http_exchange_say(struct http_exchange *exchange, const char *bytes, size_t
 void http_exchange_answer(struct http_exchange *exchange, int status, const char *headers,
                           const char *body)
 {
-    pthread_mutex_lock(&exchange->server->lock);
-    time_t now_s = time(NULL) + exchange->server->date_shift_s;
-    pthread_mutex_unlock(&exchange->server->lock);
+    time_t now_s = time(NULL) + http_server_date_shift(exchange->server);
     struct tm parts;
     char date[64];
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now_s, &parts));
