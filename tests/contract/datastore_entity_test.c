@@ -457,33 +457,33 @@ static void a_role_that_was_never_written_has_no_revision(void **state)
     assert_string_equal(stored_role_spec(&role), "{}");
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, make_texts, drop_texts)
+#define TEXT_CASE(name) cmocka_unit_test_setup_teardown(name, make_texts, drop_texts)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(an_originals_record_is_a_member),
-        CASE(an_originals_record_without_metadata_has_empty_metadata),
-        CASE(a_shutdown_date_of_the_originals_is_a_kill),
-        CASE(an_original_that_reported_itself_dead_is_not_alive),
-        CASE(numbers_of_another_type_are_read_all_the_same),
-        CASE(what_nobody_could_name_is_no_member),
-        CASE(what_ours_write_has_the_originals_properties_and_types),
-        CASE(role_and_alive_alone_are_indexed),
-        CASE(ours_are_read_as_they_were_written),
-        CASE(the_servers_time_counts_before_updated),
-        CASE(our_kill_is_a_shutdown_date),
-        CASE(a_zombie_of_ours_is_not_alive_to_the_original),
-        CASE(the_originals_kill_of_ours_is_a_new_request),
-        CASE(the_originals_zombie_of_ours_stays_one),
-        CASE(an_original_takes_an_id_of_ours_over),
-        CASE(a_request_to_an_original_leaves_its_record_an_originals),
-        CASE(what_others_have_added_stays),
-        CASE(metadata_of_any_form_is_exact),
-        CASE(empty_metadata_is_absent),
-        CASE(long_details_are_pieces_that_any_client_may_write_back),
-        CASE(a_role_is_read_as_it_was_written),
-        CASE(a_role_that_was_never_written_has_no_revision),
+        TEXT_CASE(an_originals_record_is_a_member),
+        TEXT_CASE(an_originals_record_without_metadata_has_empty_metadata),
+        TEXT_CASE(a_shutdown_date_of_the_originals_is_a_kill),
+        TEXT_CASE(an_original_that_reported_itself_dead_is_not_alive),
+        TEXT_CASE(numbers_of_another_type_are_read_all_the_same),
+        TEXT_CASE(what_nobody_could_name_is_no_member),
+        TEXT_CASE(what_ours_write_has_the_originals_properties_and_types),
+        TEXT_CASE(role_and_alive_alone_are_indexed),
+        TEXT_CASE(ours_are_read_as_they_were_written),
+        TEXT_CASE(the_servers_time_counts_before_updated),
+        TEXT_CASE(our_kill_is_a_shutdown_date),
+        TEXT_CASE(a_zombie_of_ours_is_not_alive_to_the_original),
+        TEXT_CASE(the_originals_kill_of_ours_is_a_new_request),
+        TEXT_CASE(the_originals_zombie_of_ours_stays_one),
+        TEXT_CASE(an_original_takes_an_id_of_ours_over),
+        TEXT_CASE(a_request_to_an_original_leaves_its_record_an_originals),
+        TEXT_CASE(what_others_have_added_stays),
+        TEXT_CASE(metadata_of_any_form_is_exact),
+        TEXT_CASE(empty_metadata_is_absent),
+        TEXT_CASE(long_details_are_pieces_that_any_client_may_write_back),
+        TEXT_CASE(a_role_is_read_as_it_was_written),
+        TEXT_CASE(a_role_that_was_never_written_has_no_revision),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
