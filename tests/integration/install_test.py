@@ -44,6 +44,7 @@ int main(int argc, char **argv)
 """
 OUTPUT = "1.0.0 0 7\n"
 MODULE = "comrade/libcomrade-store-postgres.so"
+MODULES = {"postgres": MODULE, "datastore": "comrade/libcomrade-store-datastore.so"}
 # Nobody listens there: whoever has the driver can say so.
 NOBODY = "postgres://127.0.0.1:1/nowhere"
 # What the documents lead to is not with them: in a clone only, or where its kind belongs.
@@ -101,7 +102,7 @@ def test_everything_is_where_it_belongs(prefix, libdir):
                 f"{lib}/libcomrade.so.1", f"{lib}/libcomrade.so.1.0.0", f"{lib}/libcomrade.a",
                 f"{lib}/pkgconfig/comrade.pc", f"{lib}/cmake/comrade/comradeConfig.cmake",
                 "bin/comrade", "lib/systemd/system/comrade@.service", "share/man/man1/comrade.1",
-                "share/doc/comrade/README.md", f"{lib}/{MODULE}"}
+                "share/doc/comrade/README.md"} | {f"{lib}/{module}" for module in MODULES.values()}
     assert expected - installed == set()
 
 
@@ -159,10 +160,21 @@ def test_a_users_program_finds_the_driver_beside_the_library(libdir, sources):
     assert says_nobody_listens(program, NOBODY, LD_LIBRARY_PATH=str(libdir))
 
 
-def test_a_driver_is_a_component_of_its_own(libdir, prefix, tmp_path):
-    run("cmake", "--install", BUILD, "--prefix", tmp_path, "--component", "postgres")
+@pytest.mark.parametrize("name", MODULES)
+def test_a_driver_is_a_component_of_its_own(libdir, prefix, tmp_path, name):
+    run("cmake", "--install", BUILD, "--prefix", tmp_path, "--component", name)
     installed = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
-    assert installed == [libdir.relative_to(prefix) / MODULE]
+    assert installed == [libdir.relative_to(prefix) / MODULES[name]]
+
+
+def test_the_installed_driver_for_datastore_is_loaded(prefix):
+    program, store = prefix / "bin/comrade", "datastore://nobody?endpoint=http://127.0.0.1:1"
+    environment = {"PATH": "/usr/bin:/bin", "DATASTORE_EMULATOR_HOST": "127.0.0.1:1"}
+    told = subprocess.run([program, "list", "--store", store], text=True, env=environment,
+                          capture_output=True, timeout=HANG_S, check=False)
+    assert told.returncode == 2 and "DATASTORE_EMULATOR_HOST is set, and the URL has" in told.stderr
+    for path in (prefix / "bin/comrade", *prefix.glob("lib*/**/libcomrade.so.1")):
+        assert "libcurl" not in run("ldd", path), "only who needs it pays for it"
 
 
 def test_the_soname_carries_the_major_version(libdir):
