@@ -40,19 +40,32 @@ __attribute__((format(printf, 1, 2), noreturn)) static void give_up(const char *
     abort();
 }
 
+static void add(char **arguments, size_t *n, const char *argument)
+{
+    if (*n == ARGUMENTS_MAX || (arguments[*n] = strdup(argument)) == NULL) {
+        give_up("too many arguments");
+    }
+    *n += 1;
+}
+
 static pid_t spawn(const char *const *options, int fd)
 {
-    char *arguments[ARGUMENTS_MAX + 1] = {SERVER_KEEPER};
+    char *arguments[ARGUMENTS_MAX + 1] = {NULL};
+    size_t n = 0;
     posix_spawn_file_actions_t actions;
     pid_t pid = -1;
-    for (size_t n = 1; options != NULL && *options != NULL && n < ARGUMENTS_MAX; n++) {
-        arguments[n] = (char *)*options++; /* posix_spawn changes none of them */
+    add(arguments, &n, SERVER_KEEPER);
+    while (options != NULL && *options != NULL) {
+        add(arguments, &n, *options++);
     }
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, fd, 0);
     posix_spawn_file_actions_adddup2(&actions, fd, 1);
     int failure = posix_spawn(&pid, arguments[0], &actions, NULL, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
+    while (n > 0) {
+        free(arguments[--n]);
+    }
     return failure == 0 ? pid : -1;
 }
 
