@@ -54,10 +54,9 @@ static comrade_status pass_role(void *user, const comrade_role *role)
     return COMRADE_OK;
 }
 
-static void ours_begin(struct ours *ours, const char *endpoint, size_t n)
+static void ours_begin(struct ours *ours, size_t n)
 {
-    char url[URL_SIZE];
-    snprintf(url, sizeof url, "datastore://bench?namespace=ours&endpoint=%s", endpoint);
+    static const char url[] = "datastore://bench?namespace=ours";
     comrade_store_config config = {.size = sizeof config,
                                    .url = url,
                                    .shown_url = url,
@@ -142,7 +141,7 @@ static char *body_of(const struct ours *members, size_t first, size_t n)
     return body;
 }
 
-static void raw_begin(struct raw *raw, const char *endpoint, const struct ours *members)
+static void raw_begin(struct raw *raw, const char *host, const struct ours *members)
 {
     curl_global_init(CURL_GLOBAL_DEFAULT);
     *raw = (struct raw){.multi = curl_multi_init(),
@@ -150,7 +149,7 @@ static void raw_begin(struct raw *raw, const char *endpoint, const struct ours *
                         .headers = curl_slist_append(NULL, "Content-Type: application/json"),
                         .bodies = calloc(members->n / A_COMMIT + 1, sizeof *raw->bodies)};
     raw->headers = curl_slist_append(raw->headers, "Expect:");
-    snprintf(raw->url, sizeof raw->url, "%s/v1/projects/bench:commit", endpoint);
+    snprintf(raw->url, sizeof raw->url, "http://%s/v1/projects/bench:commit", host);
     for (size_t first = 0; first < members->n; first += A_COMMIT) {
         size_t left = members->n - first;
         raw->bodies[raw->n_bodies++] = body_of(members, first, left < A_COMMIT ? left : A_COMMIT);
@@ -198,16 +197,17 @@ static void raw_beat(struct raw *raw)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        stop("usage: datastore_heartbeats ENDPOINT N ROUNDS");
+    const char *host = getenv("DATASTORE_EMULATOR_HOST");
+    if (argc != 3 || host == NULL) {
+        stop("usage: DATASTORE_EMULATOR_HOST=HOST:PORT datastore_heartbeats N ROUNDS");
     }
-    size_t n_rounds = strtoul(argv[3], NULL, 10);
+    size_t n_rounds = strtoul(argv[2], NULL, 10);
     double *ours_us = calloc(n_rounds, sizeof(double));
     double *raw_us = calloc(n_rounds, sizeof(double));
     struct ours ours;
     struct raw raw;
-    ours_begin(&ours, argv[1], strtoul(argv[2], NULL, 10));
-    raw_begin(&raw, argv[1], &ours);
+    ours_begin(&ours, strtoul(argv[1], NULL, 10));
+    raw_begin(&raw, host, &ours);
     ours_beat(&ours); /* the first one reads */
     raw_beat(&raw);   /* and this one connects */
     for (size_t i = 0; i < n_rounds; i++) {

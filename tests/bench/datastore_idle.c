@@ -1,6 +1,6 @@
 /*
- * datastore_idle ENDPOINT: the baseline of a process's memory: a program on libcurl that has sent a
- * lookup, keeps the connection, and does nothing. Says "ready" once.
+ * datastore_idle HOST:PORT: the baseline of a process's memory: a program on libcurl that has sent
+ * a lookup, keeps the connection, and does nothing. Says "ready" once.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static size_t throw_away(char *bytes, size_t size, size_t n, void *user)
 int main(int argc, char **argv)
 {
     char url[512];
-    snprintf(url, sizeof url, "%s/v1/projects/bench:lookup", argc == 2 ? argv[1] : "");
+    snprintf(url, sizeof url, "http://%s/v1/projects/bench:lookup", argc == 2 ? argv[1] : "");
     curl_global_init(CURL_GLOBAL_DEFAULT);
     CURLM *multi = curl_multi_init();
     CURL *easy = curl_easy_init();
