@@ -194,6 +194,9 @@ static comrade_status find_server(const comrade_store_config *config, const char
     } else {
         status = server_of_endpoint(config->shown_url, wanted == NULL ? google : wanted,
                                     &place->endpoint, error);
+        /* Without TLS it is none of Google's, which alone wants to know who asks. */
+        place->is_emulator = status == COMRADE_OK && place->credentials == NULL &&
+                             strncmp(place->endpoint, "http://", strlen("http://")) == 0;
     }
     free(wanted);
     return status;

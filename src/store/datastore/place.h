@@ -17,7 +17,8 @@ struct place {
     char *kind;        /* never empty */
     char *credentials; /* a file; NULL: the URL names none */
     char *endpoint;    /* "https://HOST[:PORT]", without a slash at its end */
-    bool is_emulator;  /* no credentials are needed, and none may be sent */
+    bool is_emulator;  /* no credentials are needed, and none may be sent: DATASTORE_EMULATOR_HOST
+                          is set, or the endpoint has no TLS and the URL names no file */
 };
 
 /*
