@@ -7,13 +7,21 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-/* Of what is in a file of this name, the modules lie in a folder beside it. */
-static const char library_name[] = "libcomrade.so";
-static const char beside_library[] = "comrade";
+/* Of what is in a file whose name begins so, the modules lie in a folder beside it. To add one, for
+   a library that has this code inside: a row. */
+static const struct {
+    const char *file;
+    const char *folder;
+} beside_library[] = {
+    {"libcomrade.so", "comrade"}, {"comrade.node", "modules"}, /* Node's addon */
+};
 /* Of a program as it is installed, and of one as it is built. */
 static const char *const beside_program[] = {COMRADE_MODULE_DIR_FROM_PROGRAM, "modules"};
 
-enum { N_BESIDE_PROGRAM = sizeof beside_program / sizeof beside_program[0] };
+enum {
+    N_BESIDE_LIBRARY = sizeof beside_library / sizeof beside_library[0],
+    N_BESIDE_PROGRAM = sizeof beside_program / sizeof beside_program[0],
+};
 
 /* What a look-up fills. */
 struct search {
@@ -54,16 +62,28 @@ static bool try_folder(struct search *search, const char *folder, const char *su
     return is_made;
 }
 
+/* Where the modules of a library of this name are; NULL: it is none. */
+static const char *folder_beside(const char *file)
+{
+    for (size_t i = 0; i < N_BESIDE_LIBRARY; i++) {
+        if (strncmp(file, beside_library[i].file, strlen(beside_library[i].file)) == 0) {
+            return beside_library[i].folder;
+        }
+    }
+    return NULL;
+}
+
 /* The folder of the library that this code is in, with a slash behind it, or else the program's.
    False: nobody knows it. */
-static bool own_folder(char folder[PATH_MAX], bool *is_library)
+static bool own_folder(char folder[PATH_MAX], const char **beside)
 {
     Dl_info found;
     const char *slash = NULL;
-    *is_library = dladdr(library_name, &found) != 0 && found.dli_fname != NULL &&
-                  (slash = strrchr(found.dli_fname, '/')) != NULL &&
-                  strncmp(slash + 1, library_name, strlen(library_name)) == 0;
-    if (*is_library) {
+    *beside = dladdr(beside_library, &found) != 0 && found.dli_fname != NULL &&
+                      (slash = strrchr(found.dli_fname, '/')) != NULL
+                  ? folder_beside(slash + 1)
+                  : NULL;
+    if (*beside != NULL) {
         size_t len = (size_t)(slash + 1 - found.dli_fname);
         if (len >= PATH_MAX) {
             return false;
@@ -87,13 +107,13 @@ static bool own_folder(char folder[PATH_MAX], bool *is_library)
 static bool try_beside(struct search *search)
 {
     char folder[PATH_MAX];
-    bool is_library;
+    const char *beside;
     bool is_made = true;
-    if (!own_folder(folder, &is_library)) {
+    if (!own_folder(folder, &beside)) {
         return true;
     }
-    if (is_library) {
-        return try_folder(search, folder, beside_library);
+    if (beside != NULL) {
+        return try_folder(search, folder, beside);
     }
     for (size_t i = 0; i < N_BESIDE_PROGRAM && is_made && !search->is_there; i++) {
         is_made = try_folder(search, folder, beside_program[i]);
@@ -105,7 +125,9 @@ bool module_path(const char *scheme, struct buffer *path, struct buffer *folders
 {
     struct search search = {.scheme = scheme, .path = path, .folders = folders};
     const char *named = secure_getenv("COMRADE_MODULE_PATH");
-    bool is_made = try_folder(&search, named == NULL ? COMRADE_MODULE_DIR : named, "");
+    const char *folder = named == NULL ? COMRADE_MODULE_DIR : named;
+    /* One that was built without a fixed folder has them beside it alone. */
+    bool is_made = folder[0] == '\0' || try_folder(&search, folder, "");
     if (is_made && !search.is_there && named == NULL && getauxval(AT_SECURE) == 0) {
         is_made = try_beside(&search);
     }

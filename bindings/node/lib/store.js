@@ -41,6 +41,26 @@ function placeOf(options) {
   }
 }
 
+// To add a driver: a row here, and one in scripts/build.js. What it needs to be loaded, and to be built.
+const DRIVER_PACKAGES = {
+  postgres: { run: 'libpq5', build: 'libpq-dev' },
+  postgresql: { run: 'libpq5', build: 'libpq-dev' },
+  datastore: { run: 'libcurl4', build: 'libcurl4-openssl-dev libssl-dev' }
+}
+
+// Of a driver that cannot be had: what to install.
+function withAdvice(error, url) {
+  const packages = error.code === 'UNSUPPORTED' && DRIVER_PACKAGES[url.slice(0, url.indexOf(':'))]
+  if (packages && /cannot be loaded/.test(error.message)) {
+    error.message += `; install what it needs: apt-get install ${packages.run}`
+  } else if (packages) {
+    error.message = `comrade: the addon was built without the driver for ${url.slice(0, url.indexOf(':'))}:; ` +
+      `install what it needs, and build it again: apt-get install ${packages.build} && ` +
+      'npm rebuild comrade --build-from-source'
+  }
+  return error
+}
+
 function openCluster(options) {
   const values = [
     storeUrl(options),
@@ -50,7 +70,11 @@ function openCluster(options) {
     options.callTimeout,
     options.blockedLimit ?? BLOCKED_LIMIT_MS
   ]
-  return binding.clusterOpen(JSON.stringify(values), ...values)
+  try {
+    return binding.clusterOpen(JSON.stringify(values), ...values)
+  } catch (error) {
+    throw withAdvice(error, values[0])
+  }
 }
 
 module.exports = { openCluster, placeOf }
