@@ -5,7 +5,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const binding = require('./binding')
-const googleDatasetUrl = require('./google-dataset')
+const placeOfDataset = require('./google-dataset')
 
 // A service whose event loop was blocked for so long does not serve; its members heartbeat no more.
 const BLOCKED_LIMIT_MS = 30 * 1000
@@ -21,14 +21,14 @@ function embeddedStore() {
   return `sqlite:${path.join(folder, 'comrade.db')}`
 }
 
-function storeUrl(options) {
+function storeOf(options) {
   if (options.store) {
-    return String(options.store)
+    return { url: String(options.store) }
   }
   if (options.googleDataset) {
-    return googleDatasetUrl(options.googleDataset)
+    return placeOfDataset(options.googleDataset)
   }
-  return process.env.COMRADE_STORE || embeddedStore()
+  return { url: process.env.COMRADE_STORE || embeddedStore() }
 }
 
 // What of the options says where; a client's members are given it whole.
@@ -62,9 +62,10 @@ function withAdvice(error, url) {
 }
 
 function openCluster(options) {
+  const { url, namespace } = storeOf(options)
   const values = [
-    storeUrl(options),
-    options.googleDatasetNamespace || options.namespace || undefined,
+    url,
+    options.googleDatasetNamespace || options.namespace || namespace || undefined,
     options.googleDatasetKind || options.kind || 'ComradeServer',
     options.heartbeat,
     options.callTimeout,
