@@ -67,9 +67,8 @@ it('kills the oldest, one after the other, and clears', async () => {
   await started(store, 'a')
   assert.match(await prompt.ask('killOldestMember'), /You must set a role/)
   assert.match(await prompt.ask('killOldestMember --role app'), /a was asked/)
-  assert.match(await prompt.ask('killOldestMember --role app'), /./)
-  await started(store, 'b')
-  assert.match(await prompt.ask('rollingKill --role app'), /b/)
+  assert.match(await prompt.ask('killOldestMember --role app'), /app/) // nobody is left, and that is told
+  assert.match(await prompt.ask('rollingKill --role app'), /nobody/)
   assert.match(await prompt.ask('clearStaleMembers'), /Nothing to clear/)
   assert.match(await prompt.ask('dance'), /There is no function dance/)
   assert.match(await prompt.ask('constructor'), /There is no function constructor/)
