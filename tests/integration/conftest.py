@@ -9,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
@@ -17,6 +18,7 @@ BUILD = pathlib.Path(os.environ.get("COMRADE_BUILD_DIR", ROOT / "build")).resolv
 PROGRAM = BUILD / "comrade"
 MODULES = BUILD / "modules"
 POSTGRES_KEEPER = ROOT / "tests/lib/postgres_server.py"
+DATASTORE_SERVER = ROOT / "tests/lib/datastore_server.py"
 IS_SANITIZED = "COMRADE_TEST_SANITIZED" in os.environ
 # How long anything may take before it counts as hanging. Nothing is measured with it.
 HANG_S = 120 if IS_SANITIZED else 60
@@ -38,16 +40,20 @@ def wait_until(condition, what, limit_s=HANG_S):
 
 
 class Comrade:
-    """The program on one store."""
+    """The program on one store. What else it is given goes into its environment."""
 
-    def __init__(self, store_url, folder):
+    def __init__(self, store_url, folder, **environment):
         self.store_url = store_url
         self.folder = folder
+        self.environment = environment
         self.started = []
+
+    def variables(self, more):
+        return clean_environment(COMRADE_STORE=self.store_url, **{**self.environment, **more})
 
     def __call__(self, *arguments, check=None, **options):
         """Runs a verb to its end: a CompletedProcess with text. check: the exit code to demand."""
-        environment = clean_environment(COMRADE_STORE=self.store_url, **options.pop("env", {}))
+        environment = self.variables(options.pop("env", {}))
         done = subprocess.run([PROGRAM, *map(str, arguments)], env=environment, text=True,
                               capture_output=True, timeout=HANG_S, check=False,
                               stdin=options.pop("stdin", subprocess.DEVNULL), **options)
@@ -65,7 +71,7 @@ class Comrade:
 
     def start(self, *arguments, **options):
         """Starts a verb that stays, usually `run`. Its streams go to files: see output()."""
-        environment = clean_environment(COMRADE_STORE=self.store_url, **options.pop("env", {}))
+        environment = self.variables(options.pop("env", {}))
         name = self.folder / f"process-{len(self.started)}"
         with open(f"{name}.out", "wb") as out, open(f"{name}.err", "wb") as err:
             process = subprocess.Popen([PROGRAM, *map(str, arguments)], env=environment,
@@ -186,6 +192,82 @@ def comrade_on_postgres(postgres_url, tmp_path):
     """The program on a fresh PostgreSQL database."""
     program = Comrade(postgres_url, tmp_path)
     yield program
+    program.stop_all()
+
+
+class DatastoreServer:
+    """Speaks Datastore's REST v1 on a free loopback port: see tests/lib/datastore_server.py."""
+
+    def __init__(self, *options):
+        self.process = subprocess.Popen([DATASTORE_SERVER, *options], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        word, port = self.process.stdout.readline().split()
+        assert word == "ready"
+        self.host = f"127.0.0.1:{port}"
+        self.n_projects = 0
+
+    def order(self, command):
+        """Returns what it answered, if anything."""
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        word, _, said = self.process.stdout.readline().strip().partition(" ")
+        assert word == "ok", f"{command}: {said}"
+        return json.loads(said) if said else None
+
+    def fresh_url(self):
+        """Of a project that nobody has used."""
+        self.n_projects += 1
+        return f"datastore://test-{self.n_projects}"
+
+    def ask(self, url, method, **body):
+        """One request of the API, on the project of a URL."""
+        project = url.removeprefix("datastore://").partition("/")[0].partition("?")[0]
+        request = urllib.request.Request(f"http://{self.host}/v1/projects/{project}:{method}",
+                                         json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=HANG_S) as answer:
+            return json.load(answer)
+
+    def look_up(self, url, name, kind="ComradeServer"):
+        """The properties of an entity of the default namespace; None: there is none."""
+        key = {"path": [{"kind": kind, "name": name}]}
+        found = self.ask(url, "lookup", keys=[key]).get("found", [])
+        return found[0]["entity"]["properties"] if found else None
+
+    def put(self, url, name, properties, kind="ComradeServer"):
+        entity = {"key": {"path": [{"kind": kind, "name": name}]}, "properties": properties}
+        self.ask(url, "commit", mode="NON_TRANSACTIONAL", mutations=[{"upsert": entity}])
+
+    def heal(self):
+        for command in ("faults clear", "thaw", "clock 0"):
+            self.order(command)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(HANG_S)
+
+
+@pytest.fixture(scope="session")
+def shared_datastore_server():
+    server = DatastoreServer("--database=orders")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def datastore_server(shared_datastore_server):
+    """One server for all tests, without a fault before each and after it."""
+    shared_datastore_server.heal()
+    yield shared_datastore_server
+    shared_datastore_server.heal()
+
+
+@pytest.fixture
+def comrade_on_datastore(datastore_server, tmp_path):
+    """The program on a fresh project of the Datastore server, which asks for no credentials."""
+    program = Comrade(datastore_server.fresh_url(), tmp_path,
+                      DATASTORE_EMULATOR_HOST=datastore_server.host)
+    yield program
+    datastore_server.heal()
     program.stop_all()
 
 

@@ -39,7 +39,7 @@ static const struct meaning meanings[] = {
      "see that this machine's clock is right"},
     {"NOT_FOUND", "", COMRADE_UNAVAILABLE, true,
      "see that the project %P is the right one and has the database %D; gcloud firestore databases "
-     "create --project=%P --type=datastore-mode --location=REGION makes it"},
+     "create --project=%P --database='%D' --type=datastore-mode --location=REGION makes it"},
     {"FAILED_PRECONDITION", "no matching index", COMRADE_UNAVAILABLE, true,
      "Comrade needs the built-in indexes of \"role\" and \"alive\" only; see that none of them is "
      "switched off for this kind"},
@@ -88,11 +88,25 @@ static void append_advice(struct buffer *out, const comrade_store *store, const 
     }
 }
 
+/* What follows goes on with "; ". */
+static size_t len_without_stop(const char *said)
+{
+    size_t len = strlen(said);
+    while (len > 0 && strchr(". \r\n", said[len - 1]) != NULL) {
+        len--;
+    }
+    return len;
+}
+
 /* "429 RESOURCE_EXHAUSTED: Quota exceeded …" */
-static void append_said(struct buffer *out, const struct api_request *request)
+static void append_said(struct buffer *out, const comrade_store *store,
+                        const struct api_request *request)
 {
     if (request->code == API_NONE) {
         buffer_append_text(out, request->said);
+        if (store->place.is_emulator) {
+            buffer_append_text(out, "; DATASTORE_EMULATOR_HOST says that an emulator is there");
+        }
         return;
     }
     buffer_append_format(out, "the server said %ld", request->http_status);
@@ -101,7 +115,7 @@ static void append_said(struct buffer *out, const struct api_request *request)
     }
     if (request->said[0] != '\0') {
         buffer_append_text(out, ": ");
-        buffer_append_text(out, request->said);
+        buffer_append(out, request->said, len_without_stop(request->said));
     }
 }
 
@@ -127,7 +141,7 @@ comrade_status datastore_explain(const comrade_store *store, const comrade_call 
     }
     struct buffer text;
     buffer_init(&text, TEXT_LIMIT);
-    append_said(&text, request);
+    append_said(&text, store, request);
     if (meaning->advice != NULL) {
         buffer_append_text(&text, "; ");
         append_advice(&text, store, meaning->advice);

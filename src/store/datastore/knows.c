@@ -37,7 +37,7 @@ static comrade_status commit(struct probe *probe, bool is_single, json_t *mutati
         json_object_set_new(body, "databaseId", json_string(store->place.database));
     }
     struct api_request request;
-    comrade_status status = api_ask(store, probe->call, "look what the server knows", false,
+    comrade_status status = api_ask(store, probe->call, "find out what the server can do", false,
                                     "commit", body, &request, error);
     json_decref(probe->result);
     probe->result =
@@ -110,8 +110,8 @@ static bool is_as_meant(struct probe *probe, comrade_status *status, bool *has_t
 {
     json_t *found = json_array();
     json_t *keys = json_pack("[o]", datastore_key(probe->store, DATASTORE_PROBES, probe->name));
-    *status = datastore_look_up(probe->store, probe->call, "look what the server knows", keys, NULL,
-                                found, error);
+    *status = datastore_look_up(probe->store, probe->call, "find out what the server can do", keys,
+                                NULL, found, error);
     const json_t *properties =
         json_object_get(json_object_get(json_array_get(found, 0), "entity"), "properties");
     bool is_meant = value_read_number(properties, "kept", 0) == 1 &&
