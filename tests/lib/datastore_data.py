@@ -1,13 +1,14 @@
 """The entities of one database: their versions, transactions and locks, and what a commit does.
 
-Everything happens under one lock, so that a commit is one moment. Of each entity the versions of the
-past hour are kept (at most VERSIONS_MAX), which is what reads at a time and read-only transactions see.
+Everything happens under one lock, so that a commit is one moment. Of each entity the versions of
+the past hour are kept (at most VERSIONS_MAX), which is what reads at a time and read-only
+transactions see.
 
-A read-write transaction holds a lock on each entity it has read, whether or not there is one, and on
-each query it has run: a commit of anybody else that writes such an entity, or one that the query would
-find before or after, waits until the transaction has ended, and is ABORTED if that takes too long. Of
-two transactions that wait for each other the one that came later is ABORTED at once. In the optimistic
-mode nobody waits, and who has read what was changed since is ABORTED.
+A read-write transaction holds a lock on each entity it has read, whether or not there is one, and
+on each query it has run: a commit of anybody else that writes such an entity, or one that the query
+would find before or after, waits until the transaction has ended, and is ABORTED if that takes too
+long. Of two transactions that wait for each other the one that came later is ABORTED at once. In
+the optimistic mode nobody waits, and who has read what was changed since is ABORTED.
 """
 import bisect
 import dataclasses
@@ -73,7 +74,7 @@ class Database:
                           "within the past hour.")
 
     def version_at(self, key, moment=None):
-        """The version that was the latest at the moment (None: that is), deleted ones too; or None."""
+        """The version that was the latest at the moment (None: is), a deleted one too; or None."""
         versions = self.records.get(key)
         if not versions:
             return None
@@ -87,8 +88,8 @@ class Database:
         only of keys later in that order."""
         wanted = (namespace, kind)
         if wanted not in self.sorted_kinds:
-            keys = self.kinds.get(wanted, ()) if kind is not None else itertools.chain.from_iterable(
-                found for (where, _), found in self.kinds.items() if where == namespace)
+            keys = self.kinds.get(wanted, ()) if kind is not None else itertools.chain(*(
+                found for (where, _), found in self.kinds.items() if where == namespace))
             self.sorted_kinds[wanted] = sorted(keys, key=key_order)
         keys = self.sorted_kinds[wanted]
         first = bisect.bisect_right(keys, after, key=key_order) if after is not None else 0
@@ -209,7 +210,7 @@ class Database:
     # --- Commits ----------------------------------------------------------------------------------
 
     def commit(self, mutations, transaction, is_transactional):
-        """The results in order, and the time. transaction None: without one, or a single-use one."""
+        """What was done. transaction None: there is none, or a single-use one."""
         check_sequence(mutations, is_transactional)
         is_optimistic = self.settings["concurrency"] == "optimistic"
         try:
@@ -282,8 +283,9 @@ class Plan:
     """What a commit would do, worked out without doing it. versions: of what changes; changes: the
     properties before and after, of all that are written, to find whose locks are in the way.
 
-    A refused mutation refuses a transactional commit. Without a transaction the others may be applied
-    all the same, which the setting `partial` decides: none, before (those before it), others, or random.
+    A refused mutation refuses a transactional commit. Without a transaction the others may be
+    applied all the same, which the setting `partial` decides: none, before (those before it),
+    others, or random.
     """
 
     def __init__(self, database, is_transactional):

@@ -2,7 +2,8 @@
 
 A fault is for the next N requests of a method (or of any: *), and is one of
 
-    status 429|500|503|409|401|403 [after]   that error; after: once it was applied
+    status 429|500|503|… [after] [REASON]    that error; after: once it was applied. REASON: quota,
+                                             disabled, billing, native (the database's mode)
     delay SECONDS                            the right answer, later
     half                                     half of the answer, then the connection is cut
     cut_before, cut_after                    cut without an answer: not applied, applied
@@ -11,22 +12,37 @@ A fault is for the next N requests of a method (or of any: *), and is one of
 import collections
 import threading
 
+from datastore_auth import UNAUTHENTICATED, error_info
 from datastore_values import Refusal
 
 RECORDED_MAX, RECORDED_BYTES = 1000, 16 << 20
 STATUSES = {
-    401: ("UNAUTHENTICATED", "Request had invalid authentication credentials. Expected OAuth 2 access"
-          " token, login cookie or other valid authentication credential. See https://developers."
-          "google.com/identity/sign-in/web/devconsole-project."),
+    400: ("FAILED_PRECONDITION", "Precondition check failed."),
+    401: ("UNAUTHENTICATED", UNAUTHENTICATED),
     403: ("PERMISSION_DENIED", "Missing or insufficient permissions."),
     404: ("NOT_FOUND", "Not found."),
     409: ("ABORTED", "too much contention on these datastore entities. please try again."),
-    429: ("RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Requests' and limit 'Requests per "
-          "minute' of service 'datastore.googleapis.com'."),
+    429: ("RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Requests' and limit 'Requests "
+          "per minute' of service 'datastore.googleapis.com'."),
     500: ("INTERNAL", "Internal error encountered."),
     503: ("UNAVAILABLE", "The service is currently unavailable."),
     504: ("DEADLINE_EXCEEDED", "The datastore operation timed out, or the data was temporarily "
           "unavailable."),
+}
+# More exactly: what Google says, and the reason in the details.
+REASONS = {
+    "quota": ("Quota exceeded.", "RATE_LIMIT_EXCEEDED"),
+    "disabled": ("Cloud Datastore API has not been used in project {project} before or it is "
+                 "disabled. Enable it by visiting https://console.developers.google.com/apis/api/"
+                 "datastore.googleapis.com/overview?project={project} then retry. If you enabled "
+                 "this API recently, wait a few minutes for the action to propagate to our systems "
+                 "and retry.", "SERVICE_DISABLED"),
+    "billing": ("This API method requires billing to be enabled. Please enable billing on project "
+                "#{project} by visiting https://console.developers.google.com/billing/enable?"
+                "project={project} then retry.", "BILLING_DISABLED"),
+    "native": ("The Cloud Firestore API is not available for Firestore in Datastore Mode database "
+               "or the Cloud Datastore API for Firestore in Native Mode database projects/{project}"
+               "/databases/(default).", None),
 }
 
 
@@ -49,6 +65,8 @@ class Faults:
         with self.lock:
             if kind not in ("status", "delay", "half", "cut_before", "cut_after", "silence"):
                 raise ValueError(f"there is no fault {kind}")
+            if kind == "status" and int(arguments[0]) not in STATUSES:
+                raise ValueError(f"there is no error {arguments[0]}")
             self.planned.append([method, int(count), kind, arguments])
 
     def take(self, method):
@@ -78,6 +96,11 @@ class Faults:
             self.counts.update(bill)
 
     @staticmethod
-    def refusal(code):
+    def refusal(code, project, words):
         status, message = STATUSES[int(code)]
+        for word in words:
+            if word in REASONS:
+                message, reason = REASONS[word]
+                details = reason and error_info(reason, consumer=f"projects/{project}")
+                return Refusal(status, message.format(project=project), details)
         return Refusal(status, message)

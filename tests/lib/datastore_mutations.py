@@ -43,8 +43,8 @@ def read_mutation(mutation, reader, where):
     check_names(mutation, FIELDS, where)
     operations = [name for name in OPERATIONS if mutation.get(name) is not None]
     if len(operations) != 1:
-        raise invalid(f"Invalid value at '{where}' (oneof), oneof field 'operation' is already set. "
-                      f"Cannot set '{operations[1]}'" if operations else
+        raise invalid(f"Invalid value at '{where}' (oneof), oneof field 'operation' is already set."
+                      f" Cannot set '{operations[1]}'" if operations else
                       "The mutation has no operation.")
     operation = operations[0]
     entity = mutation[operation]
@@ -78,8 +78,8 @@ def read_detection(made, mutation, where):
         case "FAIL" | 3:
             made.fails_on_conflict = True
         case other:
-            raise invalid(f"Invalid value at '{where}.conflict_resolution_strategy' (type.googleapis"
-                          ".com/google.datastore.v1.Mutation.ConflictResolutionStrategy), "
+            raise invalid(f"Invalid value at '{where}.conflict_resolution_strategy' (type."
+                          "googleapis.com/google.datastore.v1.Mutation.ConflictResolutionStrategy), "
                           f'"{other}"')
     if made.base_version is None and made.update_time is None:
         raise invalid("A conflict resolution strategy cannot be set without a conflict detection "
@@ -114,7 +114,7 @@ def read_operand(kind, operand, reader):
 
 
 def read_path(text):
-    """The names of a property path: separated by dots; a backslash makes the next character plain."""
+    """The names of a property path: separated by dots; a backslash makes the next one plain."""
     if not isinstance(text, str) or not text:
         raise invalid("The property path is empty.")
     names, name, is_escaped = [], "", False

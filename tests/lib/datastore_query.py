@@ -2,8 +2,8 @@
 
 Only what is in an index is found: an entity without the property, or with one that is excluded from
 indexes, is found by no filter and no order on it. A query that the built-in indexes (one for each
-property, and their merge for equality) cannot answer is refused, as on the real thing. A cursor holds
-the position after a result, not the entity, which may be gone when it is used.
+property, and their merge for equality) cannot answer is refused, as on the real thing. A cursor
+holds the position after a result, not the entity, which may be gone when it is used.
 """
 import functools
 import hashlib
@@ -11,14 +11,14 @@ import itertools
 import json
 
 from datastore_mutations import masked, read_path
-from datastore_values import (Reader, Refusal, check_names, invalid, key_order, read_bytes, read_key,
-                              value_order, write_bytes, write_key, write_time)
+from datastore_values import (Reader, Refusal, check_names, invalid, key_order, read_bytes,
+                              read_key, value_order, write_bytes, write_key, write_time)
 
 EQUALITY = ("EQUAL", "IN", "HAS_ANCESTOR")
 OPERATORS = (None, "LESS_THAN", "LESS_THAN_OR_EQUAL", "GREATER_THAN", "GREATER_THAN_OR_EQUAL",
              "EQUAL", "IN", None, None, "NOT_EQUAL", None, "HAS_ANCESTOR", None, "NOT_IN")
-FIELDS = ("projection", "kind", "filter", "order", "distinctOn", "startCursor", "endCursor", "offset",
-          "limit")
+FIELDS = ("projection", "kind", "filter", "order", "distinctOn", "startCursor", "endCursor",
+          "offset", "limit")
 KEY = ("__key__",)
 
 
@@ -318,9 +318,10 @@ class Query:
         if kind == "KEY_ONLY":
             return {"entity": entity}
         if kind == "PROJECTION":
-            entity["properties"] = {".".join(path): {name: content for name, content in value.items()
-                                                     if name != "excludeFromIndexes"}
-                                    for path, value in row.projected.items()}
+            entity["properties"] = {
+                ".".join(path): {name: content for name, content in value.items()
+                                 if name != "excludeFromIndexes"}
+                for path, value in row.projected.items()}
             return {"entity": entity}
         return write_result(row.key, row.version, self.database, mask)
 
@@ -343,8 +344,8 @@ def write_result(key, version, database, mask=None):
         properties = masked({}, properties, mask)
     if properties:
         entity["properties"] = properties
-    return {"entity": entity, "version": str(version.number), "createTime": write_time(version.created),
-            "updateTime": write_time(version.time)}
+    return {"entity": entity, "version": str(version.number),
+            "createTime": write_time(version.created), "updateTime": write_time(version.time)}
 
 
 def indexed_values(properties, path):

@@ -2,8 +2,8 @@
 """A server that speaks the REST v1 of Google Cloud Datastore, in memory, on a free loopback port.
 
 It prints `ready PORT`, and then obeys lines from its standard input, answering each with `ok`, with
-`ok JSON`, or with `error WHY`; POST /control takes the same lines, and answers JSON. It ends when its
-input ends, or its parent does.
+`ok JSON`, or with `error WHY`; POST /control takes the same lines, and answers JSON. It ends when
+its input ends, or its parent does.
 
     fault METHOD|* COUNT KIND [ARGUMENT …]   see datastore_faults.py
     faults clear
@@ -13,9 +13,13 @@ input ends, or its parent does.
     set NAME VALUE            a setting of datastore_api.py
     index KIND [ancestor] EQUAL … SORTED[:desc] …    there is that composite index
     wipe [project=P] [database=D] [namespace=N] [kind=K]
+    tokens on|off             whether requests need an access token: see datastore_auth.py
+    tokens life SECONDS       of those given from now on
+    tokens revoke             all that were given
     counts [reset]            calls by method; reads, small (keys only), writes, deletes as billed
     record on|off             whether requests are kept; on forgets those before
     requests                  the latest ones: [{method, project, headers, body}]
+
 """
 import argparse
 import collections
@@ -33,6 +37,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from datastore_api import Api  # noqa: E402
+from datastore_auth import METADATA, Auth  # noqa: E402
 from datastore_faults import Cut, Faults  # noqa: E402
 from datastore_values import Refusal, invalid  # noqa: E402
 
@@ -132,10 +137,13 @@ class Connection:
         raise Cut()
 
     def written(self, code, answer):
-        body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+        is_text = isinstance(answer, str)
+        body = (answer if is_text else json.dumps(answer, ensure_ascii=False,
+                                                  separators=(",", ":"))).encode()
         date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(self.server.clock() / 1e6))
         return (f"HTTP/1.1 {code} {REASONS.get(code, 'Error')}\r\nDate: {date}\r\n"
-                "Content-Type: application/json; charset=UTF-8\r\n"
+                f"Content-Type: {'text/plain' if is_text else 'application/json'}; charset=UTF-8\r\n"
+                "Metadata-Flavor: Google\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode() + body
 
 
@@ -143,6 +151,8 @@ class Server:
     def __init__(self, arguments):
         self.clock_ahead = 0
         self.api = Api(arguments.database, arguments.project, self.clock, arguments.seed)
+        self.auth = Auth(dict(pair.split(":", 1) for pair in arguments.account),
+                         arguments.refresh_token, (arguments.project or ["judged"])[0], self.clock)
         self.faults = Faults()
         self.connections = set()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -170,6 +180,9 @@ class Server:
             except (ValueError, TypeError, KeyError, IndexError) as error:
                 return 400, {"error": {"code": 400, "message": str(error)}}
         self.faults.thawed.wait()
+        if (verb, path) == ("POST", "/token") or path.startswith(METADATA):
+            self.faults.counts[what := "token" if verb == "POST" else "metadata"] += 1
+            return self.auth.token(body) if what == "token" else self.auth.metadata(path, headers)
         found = PATH.fullmatch(path)
         if verb != "POST" or found is None or found[2] not in self.api.methods:
             return 404, {"error": {"code": 404, "message": f"{verb} {path} was not found",
@@ -185,7 +198,7 @@ class Server:
             code, answer = self.perform(method, project, headers, body)
         match fault:
             case "status":
-                refusal = self.faults.refusal(arguments[0])
+                refusal = self.faults.refusal(arguments[0], project, arguments[1:])
                 return refusal.code, refusal.json()
             case "delay":
                 time.sleep(float(arguments[0]))
@@ -204,6 +217,7 @@ class Server:
         try:
             if len(body) > BODY_BYTES:
                 raise invalid("Request payload size exceeds the limit: 10485760 bytes.")
+            self.auth.check(headers)
             try:
                 request = json.loads(body or b"{}")
             except ValueError as error:
@@ -241,6 +255,12 @@ class Server:
                 self.api.settings["indexes"].add(" ".join(line))
             case ["wipe", *pairs]:
                 self.api.wipe(**dict(pair.split("=", 1) for pair in pairs))
+            case ["tokens", ("on" | "off") as word]:
+                self.auth.is_demanded = word == "on"
+            case ["tokens", "life", seconds]:
+                self.auth.life_s = int(seconds)
+            case ["tokens", "revoke"]:
+                self.auth.revoke()
             case ["counts", *rest]:
                 counts = dict(faults.counts)
                 if rest == ["reset"]:
@@ -295,6 +315,9 @@ def main():
                         help="a database that exists beside the default one")
     parser.add_argument("--project", action="append", default=[], metavar="ID",
                         help="a project that exists; without this option all do")
+    parser.add_argument("--account", action="append", default=[], metavar="EMAIL:FILE",
+                        help="a service account and its public key (PEM)")
+    parser.add_argument("--refresh-token", action="append", default=[], metavar="TOKEN")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     arguments = parser.parse_args()

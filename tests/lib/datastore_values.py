@@ -1,9 +1,10 @@
-"""Keys, values and entities as Datastore's REST v1 has them in JSON: read, checked, written, compared.
+"""Keys, values and entities as Datastore's REST v1 has them in JSON: read, checked, written,
+compared.
 
-Inside, a key is (namespace, ((kind, id or name), …)): ids are int, names str, None where incomplete.
-Properties are {name: value} of cleaned JSON values, which nobody changes afterwards, so that versions
-and answers share them. Cleaned means what Google's JSON looks like: int64 as strings, no defaults
-(false, 0, empty lists) outside a oneof, fractions of a second in 0, 3 or 6 digits.
+Inside, a key is (namespace, ((kind, id or name), …)): ids are int, names str, None where
+incomplete. Properties are {name: value} of cleaned JSON values, which nobody changes afterwards, so
+that versions and answers share them. Cleaned means what Google's JSON looks like: int64 as strings,
+no defaults (false, 0, empty lists) outside a oneof, fractions of a second in 0, 3 or 6 digits.
 """
 import base64
 import binascii
@@ -100,7 +101,7 @@ def read_time(text, where):
 
 def write_time(microseconds):
     seconds, fraction = divmod(microseconds, 1000000)
-    text = (EPOCH + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    text = (EPOCH + datetime.timedelta(seconds=seconds)).isoformat()[:19]
     if fraction % 1000:
         return f"{text}.{fraction:06}Z"
     return f"{text}.{fraction // 1000:03}Z" if fraction else f"{text}Z"
