@@ -21,10 +21,14 @@ enum { KEYS = 2, TIMEFRAME_S = 300 };
 static EVP_PKEY *keys[KEYS];
 static char *pems[KEYS];
 
-static char *pem_of(EVP_PKEY *key)
+char *google_pem_of(EVP_PKEY *key, const char *password)
 {
     BIO *out = BIO_new(BIO_s_mem());
-    assert_int_equal(PEM_write_bio_PKCS8PrivateKey(out, key, NULL, NULL, 0, NULL, NULL), 1);
+    int password_len = password == NULL ? 0 : (int)strlen(password);
+    assert_int_equal(PEM_write_bio_PKCS8PrivateKey(out, key,
+                                                   password == NULL ? NULL : EVP_aes_256_cbc(),
+                                                   password, password_len, NULL, NULL),
+                     1);
     char *bytes = NULL;
     long len = BIO_get_mem_data(out, &bytes);
     char *text = strndup(bytes, (size_t)len);
@@ -37,7 +41,7 @@ void google_keys_make(void)
     for (int i = 0; i < KEYS; i++) {
         keys[i] = EVP_RSA_gen(2048);
         assert_non_null(keys[i]);
-        pems[i] = pem_of(keys[i]);
+        pems[i] = google_pem_of(keys[i], NULL);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "lib/datastore_http.h"
 
+#include <openssl/evp.h>
 #include <stdint.h>
 
 /* What it does with the next requests. All zero: what Google does. */
@@ -28,6 +29,8 @@ struct google {
 void google_keys_make(void);
 void google_keys_free(void);
 const char *google_key_pem(int nth); /* 0: the one it knows; 1: another */
+/* As PKCS #8, encrypted where there is a password. The caller frees it. */
+char *google_pem_of(EVP_PKEY *key, const char *password);
 
 void google_start(struct google *google);
 void google_stop(struct google *google);

@@ -21,6 +21,7 @@ enum {
     RENEW_AHEAD_MS = 5 * 60 * 1000,
     RENEW_PAUSE_MS = 30 * 1000, /* between attempts, while the old one is good */
     SPARE_MS = 10 * 1000,       /* what a request may take on its way */
+    NEWS_MS = 5 * 1000,         /* a server's clock that differs less was known */
 };
 
 static const char default_host[] = "metadata.google.internal";
@@ -166,43 +167,62 @@ static comrade_status explain(const struct credentials *credentials,
 }
 
 static void take_token(struct credentials *credentials, struct token_answer *answer,
-                       int64_t asked_ms)
+                       int64_t begin_ms)
 {
     secret_free(credentials->token);
     credentials->token = answer->token;
-    credentials->end_ms = asked_ms + answer->lifetime_ms;
+    credentials->end_ms = begin_ms + answer->lifetime_ms;
     answer->token = NULL;
+}
+
+/* What was read before stays, where the file will not do any more. Errors: NO_MEMORY. */
+static comrade_status read_again(struct credentials *credentials)
+{
+    if (credentials->file == NULL || !credentials->has_asked) {
+        return COMRADE_OK;
+    }
+    comrade_status status = identity_read(credentials->file, credentials->origin,
+                                          credentials->shown_url, &credentials->identity, NULL);
+    return status == COMRADE_NO_MEMORY ? status : COMRADE_OK;
+}
+
+/* Once, and once more by the server's clock where ours was refused. */
+static comrade_status ask_by_either_clock(struct credentials *credentials, struct http *http,
+                                          const comrade_call *call, int64_t wall_ms,
+                                          struct token_answer *answer, int64_t *off_ms)
+{
+    int64_t begin_ms = call->now_ms(call->clock);
+    comrade_status status = ask(credentials, http, call, wall_ms, answer);
+    if (status != COMRADE_OK || answer->token != NULL || answer->date_ms == 0) {
+        return status;
+    }
+    int64_t now_wall_ms = wall_ms + call->now_ms(call->clock) - begin_ms;
+    *off_ms = answer->date_ms - now_wall_ms;
+    bool is_news = llabs(*off_ms - credentials->ahead_ms) >= NEWS_MS;
+    if (!is_news || !token_is_about_time(&credentials->identity, answer, *off_ms)) {
+        return status;
+    }
+    credentials->ahead_ms = *off_ms;
+    token_answer_finish(answer);
+    return ask(credentials, http, call, now_wall_ms, answer);
 }
 
 static comrade_status renew(struct credentials *credentials, struct http *http,
                             const comrade_call *call, int64_t wall_ms, comrade_error *error)
 {
-    if (credentials->file != NULL && credentials->has_asked) {
-        identity_read(credentials->file, credentials->origin, credentials->shown_url,
-                      &credentials->identity, NULL);
-    }
     int64_t begin_ms = call->now_ms(call->clock);
-    int64_t asked_ms = begin_ms;
     int64_t off_ms = 0;
     struct token_answer answer = {0};
-    comrade_status status = ask(credentials, http, call, wall_ms, &answer);
-    if (status == COMRADE_OK && answer.token == NULL && answer.date_ms != 0) {
-        asked_ms = call->now_ms(call->clock);
-        int64_t now_wall_ms = wall_ms + asked_ms - begin_ms;
-        off_ms = answer.date_ms - now_wall_ms;
-        bool is_news = llabs(off_ms - credentials->ahead_ms) >= 1000;
-        if (is_news && token_is_about_time(&credentials->identity, &answer, off_ms)) {
-            credentials->ahead_ms = off_ms;
-            token_answer_finish(&answer);
-            status = ask(credentials, http, call, now_wall_ms, &answer);
-        }
+    comrade_status status = read_again(credentials);
+    if (status == COMRADE_OK) {
+        status = ask_by_either_clock(credentials, http, call, wall_ms, &answer, &off_ms);
     }
     if (status != COMRADE_OK) {
         comrade_error_set(error, status, "%s: credentials: out of memory", credentials->shown_url);
     } else if (answer.token == NULL) {
         status = explain(credentials, &answer, call, off_ms, error);
     } else {
-        take_token(credentials, &answer, asked_ms);
+        take_token(credentials, &answer, begin_ms);
     }
     token_answer_finish(&answer);
     return status;

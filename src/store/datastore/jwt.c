@@ -58,21 +58,29 @@ static void append_base64url(struct buffer *out, const unsigned char *bytes, siz
     }
 }
 
+static int take_piece(const char *bytes, size_t n_bytes, void *user)
+{
+    return buffer_append(user, bytes, n_bytes) ? 0 : -1;
+}
+
+/* json_dumps() would leave out a name that it has no memory for, and go on. */
 static bool append_json(struct buffer *out, const json_t *value)
 {
-    char *text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT);
-    if (text == NULL) {
-        return false;
-    }
-    append_base64url(out, (const unsigned char *)text, strlen(text));
-    free(text);
-    return true;
+    struct buffer text;
+    buffer_init(&text, TOKEN_LIMIT);
+    bool is_done =
+        json_dump_callback(value, take_piece, &text, JSON_COMPACT) == 0 && !text.is_failed;
+    append_base64url(out, (const unsigned char *)buffer_text(&text), is_done ? text.len : 0);
+    buffer_finish(&text);
+    return is_done;
 }
 
 static bool append_header(struct buffer *out, const char *key_id)
 {
-    json_t *header = json_pack("{s:s,s:s,s:s*}", "alg", "RS256", "typ", "JWT", "kid", key_id);
-    bool is_done = append_json(out, header);
+    json_t *header = json_pack("{s:s,s:s}", "alg", "RS256", "typ", "JWT");
+    bool is_done =
+        (key_id == NULL || json_object_set_new(header, "kid", json_string(key_id)) == 0) &&
+        append_json(out, header);
     json_decref(header);
     return is_done;
 }

@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_LIMIT = 1024, CLOCK_DOUBT_MS = 60000 };
+enum {
+    TEXT_LIMIT = 1024,
+    CLOCK_DOUBT_MS = 60000,
+    CLOCK_ALIKE_MS = 5000, /* a Date has whole seconds, and was some time on its way */
+};
 
 struct meaning {
     enum identity_kind kind;
@@ -73,7 +77,7 @@ bool token_is_about_time(const struct identity *identity, const struct token_ans
 
 static void append_duration(struct buffer *out, int64_t seconds)
 {
-    if (seconds >= 86400) {
+    if (seconds >= 2 * 86400) {
         buffer_append_format(out, "%lld days", (long long)seconds / 86400);
     } else if (seconds >= 3600) {
         buffer_append_format(out, "%lld h %lld min", (long long)seconds / 3600,
@@ -87,7 +91,7 @@ static void append_duration(struct buffer *out, int64_t seconds)
 
 static void append_clock(struct buffer *out, int64_t off_ms)
 {
-    if (llabs(off_ms) < 1000) {
+    if (llabs(off_ms) < CLOCK_ALIKE_MS) {
         buffer_append_text(out, "; see that this machine's clock is right (NTP)");
         return;
     }
