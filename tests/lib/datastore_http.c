@@ -5,6 +5,7 @@
 #include "lib/datastore_http.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -138,6 +139,8 @@ static void *take_connections(void *user)
             close(fd);
         } else {
             struct place *place = &server->places[server->n_places++];
+            int is_at_once = 1; /* what is said in pieces is sent in pieces */
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &is_at_once, sizeof is_at_once);
             place->server = server;
             place->fd = fd;
             place->len = 0;
