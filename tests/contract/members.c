@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ESTIMATE_MS = 100 };
+
 /* --- The own part ----------------------------------------------------------------------------- */
 
 static void a_record_comes_back_as_it_was_written(void **state)
@@ -342,7 +344,8 @@ static void a_batch_of_no_heartbeats_tells_the_clock(void **state)
     int64_t before_ms = contract_wall_ms(NULL);
     assert_int_equal(driver->heartbeat(store, &call, &nobody, 0, &unused, &summary, NULL),
                      COMRADE_OK);
-    assert_in_range(summary.now_ms, before_ms, contract_wall_ms(NULL));
+    /* The clock of one that is asked over a network is estimated. */
+    assert_in_range(summary.now_ms, before_ms - ESTIMATE_MS, contract_wall_ms(NULL) + ESTIMATE_MS);
 }
 
 /* The batch grows, shrinks and changes its members: what is remembered of one must not stick. */

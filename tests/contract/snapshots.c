@@ -94,8 +94,17 @@ static void scopes_and_roles_tell_what_they_must(void **state)
 static void strange_texts_come_back_as_they_are(void **state)
 {
     SCENE(state);
-    static const char *const ids[] = {
-        "'; DROP TABLE member; --", "%s%n", "a\"b", "\xf0\x9f\x8e\x89", "_%", "a b", "\\"};
+    static const char *const ids[] = {"'; DROP TABLE member; --",
+                                      "%s%n",
+                                      "a\"b",
+                                      "\xf0\x9f\x8e\x89",
+                                      "_%",
+                                      "a b",
+                                      "\\",
+                                      "__a__",
+                                      "__a__ ",
+                                      "__a__  ",
+                                      "____"};
     struct snapshot snapshot;
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
         assert_int_equal(contract_put(driver, store, ids[i], ids[i], 100, 1), COMRADE_OK);

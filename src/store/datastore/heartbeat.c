@@ -69,7 +69,7 @@ static bool form_make(const comrade_store *store, int64_t now_ms, struct form *f
 static bool append_mutation(struct buffer *body, const struct form *form,
                             const struct kept_record *record)
 {
-    json_t *id = json_string(record->id);
+    json_t *id = datastore_name(record->id);
     char *name = json_dumps(id, JSON_ENCODE_ANY);
     bool is_done = name != NULL &&
                    buffer_append(body, buffer_text(&form->before_name), form->before_name.len) &&

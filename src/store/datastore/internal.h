@@ -128,6 +128,13 @@ comrade_status datastore_need_knows(comrade_store *store, const comrade_call *ca
 /* {"partitionId":…}: where all of this cluster is. Added to a request or a key. */
 json_t *datastore_partition(const comrade_store *store);
 json_t *datastore_key(const comrade_store *store, const char *suffix, const char *name);
+/*
+ * The name as it stands in a key. Google keeps __…__ to itself: such a name has a blank more at its
+ * end there, which keeps names apart, and in their order. NULL: out of memory.
+ */
+json_t *datastore_name(const char *name);
+/* Undoes that in the key of a result, once, when it has arrived. */
+void datastore_restore_name(json_t *result);
 /* The name in a key; NULL: it has a number, or is no child of the root. */
 const char *datastore_key_name(const json_t *key);
 /*

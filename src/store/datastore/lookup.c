@@ -24,8 +24,34 @@ json_t *datastore_partition(const comrade_store *store)
 
 json_t *datastore_key(const comrade_store *store, const char *suffix, const char *name)
 {
-    return json_pack("{s:o,s:[{s:s+,s:s}]}", "partitionId", datastore_partition(store), "path",
-                     "kind", store->place.kind, suffix, "name", name);
+    return json_pack("{s:o,s:[{s:s+,s:o}]}", "partitionId", datastore_partition(store), "path",
+                     "kind", store->place.kind, suffix, "name", datastore_name(name));
+}
+
+/* __…__, and any number of blanks behind it. */
+static bool is_like_reserved(const char *name, size_t len)
+{
+    while (len > 0 && name[len - 1] == ' ') {
+        len--;
+    }
+    return len >= 4 && memcmp(name, "__", 2) == 0 && memcmp(name + len - 2, "__", 2) == 0;
+}
+
+json_t *datastore_name(const char *name)
+{
+    return is_like_reserved(name, strlen(name)) ? json_sprintf("%s ", name) : json_string(name);
+}
+
+void datastore_restore_name(json_t *result)
+{
+    json_t *entity = json_object_get(result, "entity");
+    json_t *path = json_object_get(json_object_get(entity, "key"), "path");
+    json_t *last = json_array_get(path, 0);
+    const char *name = datastore_key_name(json_object_get(entity, "key"));
+    size_t len = name == NULL ? 0 : strlen(name);
+    if (len > 0 && name[len - 1] == ' ' && is_like_reserved(name, len)) {
+        json_object_set_new(last, "name", json_stringn(name, len - 1));
+    }
 }
 
 const char *datastore_key_name(const json_t *key)
@@ -57,6 +83,17 @@ static json_t *read_options(bool must_begin, const char *transaction)
                       : json_pack("{s:s}", "readConsistency", "STRONG");
 }
 
+static void take_found(json_t *results, json_t *found)
+{
+    size_t i;
+    json_t *result;
+    json_array_foreach(results, i, result)
+    {
+        datastore_restore_name(result);
+        json_array_append(found, result);
+    }
+}
+
 static comrade_status look_up_some(comrade_store *store, const comrade_call *call, const char *what,
                                    json_t *keys, char **transaction, json_t *found,
                                    comrade_error *error)
@@ -74,7 +111,7 @@ static comrade_status look_up_some(comrade_store *store, const comrade_call *cal
     }
     bool is_done = true;
     if (status == COMRADE_OK) {
-        json_array_extend(found, json_object_get(request.answer, "found"));
+        take_found(json_object_get(request.answer, "found"), found);
         json_array_extend(keys, json_object_get(request.answer, "deferred"));
         const char *begun = api_text(request.answer, "transaction");
         if (transaction != NULL && name == NULL && begun[0] != '\0') {

@@ -106,9 +106,10 @@ static comrade_status ask(const struct reading *reading, json_t *query,
     if (status == COMRADE_OK) {
         const json_t *batch = json_object_get(request.answer, "batch");
         size_t i;
-        const json_t *result;
+        json_t *result;
         json_array_foreach(json_object_get(batch, "entityResults"), i, result)
         {
+            datastore_restore_name(result);
             json_t *entity = json_object_get(result, "entity");
             if (is_of_use(entity)) {
                 json_array_append(entities, entity);
