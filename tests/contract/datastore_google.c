@@ -178,11 +178,12 @@ static bool answer(struct http_exchange *exchange)
         http_exchange_wait_for_close(exchange);
         return false;
     }
+    const char *canned = google->answer;
     if (google->status != 0) {
-        if (google->answer != NULL) {
-            http_exchange_answer(exchange, google->status, NULL, google->answer);
+        if (canned != NULL) {
+            http_exchange_answer(exchange, google->status, NULL, canned);
         }
-        return google->answer != NULL;
+        return canned != NULL;
     }
     const char *said = judge(google);
     char text[512];

@@ -82,6 +82,13 @@ static bool read_some(struct place *place)
     return true;
 }
 
+/* What this thread did comes before whatever the test does after it has locked as well. */
+static void publish(struct http_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    pthread_mutex_unlock(&server->lock);
+}
+
 static bool answer_one(struct place *place, size_t nth_on_it, size_t len, size_t head_len)
 {
     struct http_server *server = place->server;
@@ -100,6 +107,7 @@ static bool answer_one(struct place *place, size_t nth_on_it, size_t len, size_t
                                      .body = place->bytes + head_len,
                                      .body_len = len - head_len};
     bool is_kept = server->answer(&exchange);
+    publish(server);
     place->bytes[len] = after;
     place->len -= len;
     memmove(place->bytes, place->bytes + len, place->len);
@@ -223,6 +231,7 @@ long http_server_date_shift(struct http_server *server)
 
 void http_exchange_say(struct http_exchange *exchange, const char *bytes, size_t len)
 {
+    publish(exchange->server);
     while (len > 0) {
         ssize_t n = send(exchange->fd, bytes, len, MSG_NOSIGNAL);
         if (n <= 0) {
