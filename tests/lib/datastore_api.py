@@ -94,9 +94,8 @@ class Api:
         match chosen[0]:
             case "readConsistency":
                 if value not in ("STRONG", "EVENTUAL", 1, 2):
-                    raise invalid("Invalid value at 'read_options.read_consistency' (type."
-                                  "googleapis.com/google.datastore.v1.ReadOptions.ReadConsistency), "
-                                  f'"{value}"')
+                    raise invalid("Invalid value at 'read_options.read_consistency' "
+                                  f'(google.datastore.v1.ReadOptions.ReadConsistency), "{value}"')
                 lag = self.settings["eventual_lag_ms"] * 1000
                 return (database.clock() - lag if lag and value in ("EVENTUAL", 2) else None), None
             case "readTime":

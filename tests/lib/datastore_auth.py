@@ -23,8 +23,8 @@ UNREASONABLE = ("Invalid JWT: Token must be a short-lived token (60 minutes) and
                 "timeframe. Check your iat and exp values in the JWT claim.")
 UNAUTHENTICATED = (
     "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie "
-    "or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/"
-    "devconsole-project.")
+    "or other valid authentication credential. See https://developers.google.com/identity/sign-in/"
+    "web/devconsole-project.")
 
 
 def error_info(reason, **metadata):

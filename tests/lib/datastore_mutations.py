@@ -78,9 +78,8 @@ def read_detection(made, mutation, where):
         case "FAIL" | 3:
             made.fails_on_conflict = True
         case other:
-            raise invalid(f"Invalid value at '{where}.conflict_resolution_strategy' (type."
-                          "googleapis.com/google.datastore.v1.Mutation.ConflictResolutionStrategy), "
-                          f'"{other}"')
+            raise invalid(f"Invalid value at '{where}.conflict_resolution_strategy' (google."
+                          f'datastore.v1.Mutation.ConflictResolutionStrategy), "{other}"')
     if made.base_version is None and made.update_time is None:
         raise invalid("A conflict resolution strategy cannot be set without a conflict detection "
                       "strategy.")

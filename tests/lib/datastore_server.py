@@ -142,7 +142,8 @@ class Connection:
                                                   separators=(",", ":"))).encode()
         date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(self.server.clock() / 1e6))
         return (f"HTTP/1.1 {code} {REASONS.get(code, 'Error')}\r\nDate: {date}\r\n"
-                f"Content-Type: {'text/plain' if is_text else 'application/json'}; charset=UTF-8\r\n"
+                f"Content-Type: {'text/plain' if is_text else 'application/json'}; charset=UTF-8"
+                "\r\n"
                 "Metadata-Flavor: Google\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode() + body
 

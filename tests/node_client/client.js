@@ -8,9 +8,9 @@ const readline = require('readline');
 const {Datastore} = require('@google-cloud/datastore');
 const {PassThroughClient} = require('google-auth-library');
 
-function open(namespace) {
+function open({project, namespace}) {
   return new Datastore({
-    projectId: 'judged', namespace, fallback: true, protocol: 'http',
+    projectId: project, namespace, fallback: true, protocol: 'http',
     apiEndpoint: `127.0.0.1:${process.argv[2]}`, authClient: new PassThroughClient(),
   });
 }
@@ -26,14 +26,9 @@ async function codeOf(promise) {
   }
 }
 
-function plain(datastore, entity) {
-  const key = entity[datastore.KEY];
-  return {key: key.path, data: entity};
-}
-
 const scenarios = {
-  async writes({namespace}) {
-    const datastore = open(namespace);
+  async writes(order) {
+    const datastore = open(order);
     const key = datastore.key(['Thing', 'one']);
     const seen = {};
     seen.updateMissing = await codeOf(datastore.update({key, data: {n: 0}}));
@@ -59,8 +54,8 @@ const scenarios = {
     return seen;
   },
 
-  async types({namespace}) {
-    const datastore = open(namespace);
+  async types(order) {
+    const datastore = open(order);
     const key = datastore.key(['Thing', 'types']);
     await datastore.save({key, excludeFromIndexes: ['long', 'nested.long', 'list[]'], data: {
       nothing: null, yes: true, no: false, text: 'grüße \u{1f600}', empty: '', whole: 7, zero: 0,
@@ -77,16 +72,16 @@ const scenarios = {
         (error) => [{failure: error.message}]);
     return {
       entity: {...entity, other: entity.other.path, blob: entity.blob.toString('hex'),
-        date: entity.date.getTime(), point: entity.point.value,
+        date: entity.date.getTime(), point: {...entity.point},
         long: entity.long.length, nested: {...entity.nested, long: entity.nested.long.length}},
       names: Object.keys(entity).length, unwrapped: unwrapped.failure || 'read',
       tooLong: await codeOf(datastore.save({key, data: {text: 'x'.repeat(1501)}})),
     };
   },
 
-  async transactions({namespace}) {
-    const first = open(namespace);
-    const second = open(namespace);
+  async transactions(order) {
+    const first = open(order);
+    const second = open(order);
     const key = first.key(['Thing', 'shared']);
     await first.save({key, data: {n: 0}});
     const one = first.transaction();
@@ -113,10 +108,10 @@ const scenarios = {
     return {read, ends, after, within, old, last: (await first.get(key))[0].n};
   },
 
-  async counting({namespace}) {
+  async counting(order) {
     // Each adds one, again as often as it is aborted: all are counted.
     const adder = async () => {
-      const datastore = open(namespace);
+      const datastore = open(order);
       const key = datastore.key(['Counter', 'c']);
       for (let tries = 1; ; tries++) {
         const transaction = datastore.transaction();
@@ -134,13 +129,13 @@ const scenarios = {
       }
     };
     const tries = await Promise.all(Array.from({length: 8}, adder));
-    const datastore = open(namespace);
+    const datastore = open(order);
     return {n: (await datastore.get(datastore.key(['Counter', 'c'])))[0].n,
       hasConflicts: Math.max(...tries) > 1};
   },
 
-  async queries({namespace}) {
-    const datastore = open(namespace);
+  async queries(order) {
+    const datastore = open(order);
     const entities = [];
     for (let i = 0; i < 1000; i++) {
       entities.push({
@@ -198,8 +193,8 @@ const scenarios = {
     return seen;
   },
 
-  async namespaces({namespace}) {
-    const [one, other] = [open(namespace), open(`${namespace}-other`)];
+  async namespaces({project}) {
+    const [one, other] = ['one', 'other'].map((namespace) => open({project, namespace}));
     await one.save({key: one.key(['Thing', 'same']), data: {from: 'one'}});
     const before = (await other.get(other.key(['Thing', 'same'])))[0] === undefined;
     await other.save({key: other.key(['Thing', 'same']), data: {from: 'other'}});
@@ -208,32 +203,27 @@ const scenarios = {
     return {before, one: await seen(one), other: await seen(other)};
   },
 
-  // What the original does with its entity, and no more.
-  async original({namespace, kind, id, role, metadata, created, changes}) {
-    const datastore = open(namespace);
-    const key = datastore.key([kind, id]);
-    const data = {role, alive: true, created, updated: created, metadata, ...changes};
-    await datastore.save({key, data});
-    return null;
+  // As the original saves its entity: the data, and no more.
+  async save(order) {
+    const datastore = open(order);
+    await datastore.save({key: datastore.key([order.kind, order.id]), data: order.data});
   },
-  async change({namespace, kind, id, changes}) {
-    const datastore = open(namespace);
+
+  // As the original changes it: it reads all, and writes all.
+  async change(order) {
+    const datastore = open(order);
+    const key = datastore.key([order.kind, order.id]);
     const transaction = datastore.transaction();
     await transaction.run();
-    const key = datastore.key([kind, id]);
     const [entity] = await transaction.get(key);
-    transaction.save({key, data: {...entity, ...changes}});
+    transaction.save({key, data: {...entity, ...order.data}});
     await transaction.commit();
-    return null;
   },
-  async remove({namespace, kind, id}) {
-    const datastore = open(namespace);
-    await datastore.delete(datastore.key([kind, id]));
-    return null;
-  },
-  async list({namespace, kind}) {
-    const datastore = open(namespace);
-    return (await datastore.createQuery(kind).run())[0].map((entity) => plain(datastore, entity));
+
+  async list(order) {
+    const datastore = open(order);
+    const [found] = await datastore.createQuery(order.kind).run();
+    return Object.fromEntries(found.map((entity) => [entity[datastore.KEY].name, entity]));
   },
 };
 
