@@ -105,7 +105,9 @@ static void append_said(struct buffer *out, const comrade_store *store,
     if (request->code == API_NONE) {
         buffer_append_text(out, request->said);
         if (store->place.is_emulator) {
-            buffer_append_text(out, "; DATASTORE_EMULATOR_HOST says that an emulator is there");
+            buffer_append_text(out,
+                               "; an emulator is expected there (by DATASTORE_EMULATOR_HOST, or "
+                               "the URL's endpoint)");
         }
         return;
     }
