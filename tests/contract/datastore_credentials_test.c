@@ -415,6 +415,54 @@ static void a_key_of_another_kind_says_so(void **state)
     EVP_PKEY_free(key);
 }
 
+static char *read_file(size_t *len)
+{
+    char *bytes = calloc(1, 8192);
+    assert_non_null(bytes);
+    FILE *file = fopen(google.file, "re");
+    assert_non_null(file);
+    *len = fread(bytes, 1, 8191, file);
+    fclose(file);
+    return bytes;
+}
+
+static void expect_harmless(bool is_cut)
+{
+    struct credentials *made = NULL;
+    comrade_status status = credentials_new(google.file, shown_url, &made, &error);
+    assert_true(status == COMRADE_INVALID ||
+                (!is_cut && (status == COMRADE_OK || status == COMRADE_UNSUPPORTED)));
+    assert_null(strstr(error.message, "MIIE")); /* how the key begins */
+    credentials_free(made);
+}
+
+static void a_damaged_file_is_harmless(void **state)
+{
+    (void)state;
+    size_t len = 0;
+    google_write_key(&google, 0);
+    char *bytes = read_file(&len);
+    assert_true(len > 1000 && strstr(bytes, "MIIE") != NULL);
+    for (size_t n = 0; n < len - 1; n += 3) {
+        char kept = bytes[n];
+        bytes[n] = '\0';
+        google_write(&google, bytes);
+        expect_harmless(true);
+        bytes[n] = kept;
+    }
+    unsigned seed = (unsigned)time(NULL);
+    printf("# seed %u\n", seed);
+    for (int i = 0; i < 500; i++) {
+        size_t at = (size_t)rand_r(&seed) % len;
+        char kept = bytes[at];
+        bytes[at] = (char)(1 + rand_r(&seed) % 255);
+        google_write(&google, bytes);
+        expect_harmless(false);
+        bytes[at] = kept;
+    }
+    free(bytes);
+}
+
 static void a_file_without_token_uri_means_googles(void **state)
 {
     (void)state;
@@ -941,6 +989,7 @@ int main(void)
         CASE(a_key_in_place_of_a_file_is_not_shown),
         CASE(a_file_that_will_not_do_says_why),
         CASE(a_key_of_another_kind_says_so),
+        CASE(a_damaged_file_is_harmless),
         CASE(a_file_without_token_uri_means_googles),
         CASE(a_token_is_renewed_before_it_ends),
         CASE(a_renewal_that_fails_is_no_error_while_the_old_is_good),
