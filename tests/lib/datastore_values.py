@@ -115,7 +115,9 @@ def read_partition(partition, project, database, where="partitionId"):
     check_names(partition, ("projectId", "databaseId", "namespaceId"), where)
     if (said := partition.get("projectId") or project) != project:
         raise invalid(f"mismatched projects within request: expected '{project}', found '{said}'")
-    if (said := partition.get("databaseId") or "") != database:
+    # A partition without a project is completed; one with a project names its database, too.
+    default = "" if partition.get("projectId") else database
+    if (said := partition.get("databaseId") or default) != database:
         raise invalid(f"mismatched databases within request: expected '{database}', found '{said}'")
     namespace = partition.get("namespaceId") or ""
     if namespace and not DIMENSION.fullmatch(namespace):
