@@ -2,7 +2,8 @@
 """The main job of Comrade, for real: `./dev demo` runs this.
 
 Three Node.js servers that know nothing of Comrade run under `comrade run` on a fresh SQLite store,
-or on PostgreSQL: on a server that is started for it, or on yours, in a namespace of its own.
+or on PostgreSQL or Google Cloud Datastore: on a server that is started for it (for Datastore, the one
+of the tests), or on yours, in a namespace of its own.
 A load generator discovers them through the client library and sends them requests, never
 repeating one. The oldest is killed from outside: it leaves the list, drains and exits, and no
 request may fail. A further kill must be refused, because two servers are the minimum.
@@ -25,7 +26,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 SERVER = HERE.parent / "node-http" / "server.js"
-POSTGRES = HERE.parent.parent / "tests" / "lib" / "postgres_server.py"
+SERVERS = HERE.parent.parent / "tests" / "lib"
 ROLE = "app"
 N_SERVERS = 3
 MINIMUM = 2
@@ -106,18 +107,27 @@ class Load:
         return code
 
 
-class Postgres:
-    """A server for this demo, which ends when its input does."""
+class Server:
+    """A server for this demo, postgres or datastore, which ends when its input does."""
 
-    def __init__(self):
-        self.process = subprocess.Popen([POSTGRES], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
+    def __init__(self, name):
+        self.process = subprocess.Popen([SERVERS / f"{name}_server.py"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
         answer = self.process.stdout.readline().split(maxsplit=3)
         if not answer or answer[0] != "ready":
-            raise SystemExit(f"demo: PostgreSQL could not be started: {' '.join(answer[1:])}")
-        self.url = f"postgres://comrade@127.0.0.1:{answer[1]}/demo"
-        subprocess.run(["psql", "-qX", "-h", "127.0.0.1", "-p", answer[1], "-U", "postgres", "-c",
+            raise SystemExit(f"demo: the server could not be started: {' '.join(answer[1:])}")
+        self.port = answer[1]
+        self.environment = {}
+        if name == "postgres":
+            self.url = self.make_database()
+        else:
+            self.url = "datastore://demo"
+            self.environment["DATASTORE_EMULATOR_HOST"] = f"127.0.0.1:{self.port}"
+
+    def make_database(self):
+        subprocess.run(["psql", "-qX", "-h", "127.0.0.1", "-p", self.port, "-U", "postgres", "-c",
                         "CREATE DATABASE demo OWNER comrade", "postgres"], check=True)
+        return f"postgres://comrade@127.0.0.1:{self.port}/demo"
 
     def stop(self):
         self.process.stdin.close()
@@ -130,14 +140,16 @@ class Demo:
         self.load_program = build / "examples" / "demo-load"
         self.steps = Steps()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="comrade-demo-"))
-        self.postgres = Postgres() if store == "postgres" else None
-        self.store = (self.postgres.url if self.postgres else
+        self.server = Server(store) if store in ("postgres", "datastore") else None
+        self.store = (self.server.url if self.server else
                       f"sqlite:{self.folder}/comrade.db" if store == "sqlite" else store)
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith("COMRADE_") and name != "PORT"}
         self.environment = {"COMRADE_MODULE_PATH": str(build / "modules"), **kept,
                             "COMRADE_STORE": self.store}
-        if store not in ("sqlite", "postgres"):
+        if self.server:
+            self.environment |= self.server.environment
+        elif store != "sqlite":
             self.environment["COMRADE_NAMESPACE"] = f"demo-{os.getpid()}"
         if drain_delay is not None:
             self.environment["COMRADE_DRAIN_DELAY"] = drain_delay
@@ -305,8 +317,8 @@ class Demo:
                 agent.kill()  # its servers die with it
                 agent.wait()
         shutil.rmtree(self.folder)
-        if self.postgres:
-            self.postgres.stop()
+        if self.server:
+            self.server.stop()
         left = [pid for pid in self.pids.values() if is_running(pid)]
         killed = [agent.pid for agent in self.agents if agent.returncode == -signal.SIGKILL]
         if left or killed:
@@ -381,7 +393,7 @@ def main():
     parser.add_argument("--drain-delay", type=seconds, metavar="S",
                         help="seconds between leaving the list and being stopped (default 5)")
     parser.add_argument("--store", default="sqlite", metavar="URL",
-                        help="sqlite (the default), postgres (a server for the demo alone), or the "
+                        help="sqlite (the default), postgres or datastore (a server for the demo alone), or the "
                              "URL of a store of yours")
     arguments = parser.parse_args()
     # Whoever stops the demo gets it cleaned up, too.

@@ -20,7 +20,8 @@ def start(*arguments):
 def demos():
     """All at once: they mostly wait."""
     running = {"as it should be": start(), "without a drain delay": start("--drain-delay", "0"),
-               "on PostgreSQL": start("--store", "postgres")}
+               "on PostgreSQL": start("--store", "postgres"),
+               "on Datastore": start("--store", "datastore")}
     done = {}
     for name, process in running.items():
         output = process.communicate(timeout=LIMIT_S)[0]
@@ -28,7 +29,7 @@ def demos():
     return done
 
 
-@pytest.mark.parametrize("name", ["as it should be", "on PostgreSQL"])
+@pytest.mark.parametrize("name", ["as it should be", "on PostgreSQL", "on Datastore"])
 def test_no_request_fails_while_the_oldest_is_killed(demos, name):
     code, output = demos[name]
     assert code == 0, output
