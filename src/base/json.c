@@ -36,7 +36,7 @@ json_t *json_object_parse(const char *what, const char *text, size_t n_bytes, co
                           DEPTH_MAX);
         return NULL;
     }
-    json_error_t at;
+    json_error_t at = {0}; /* jansson leaves its code unset where it has no memory to begin */
     json_t *value = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &at);
     if (value == NULL) {
         /* jansson says nothing at all where it ran out of memory before it read a byte. */
