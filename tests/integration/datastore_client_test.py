@@ -1,5 +1,5 @@
-"""The tests' Datastore server, judged by Google's own client for Node.js; and that client beside ours:
-what they send of the same member is compared, and each reads what the other wrote."""
+"""The tests' Datastore server, judged by Google's own client for Node.js; and that client beside
+ours: what they send of the same member is compared, and each reads what the other wrote."""
 import json
 import shutil
 import subprocess
@@ -212,3 +212,20 @@ def test_the_client_kills_ours(google_client, comrade_on_datastore):
     google_client("change", project_of(comrade_on_datastore), kind=KIND, id="ours",
                   data={"shutdownDate": int(time.time() * 1000)})
     assert agent.wait(HANG_S) == 90
+
+
+def test_ours_kills_and_zombifies_the_clients_and_changes_nothing_else(google_client,
+                                                                      comrade_on_datastore):
+    comrade, project = comrade_on_datastore, project_of(comrade_on_datastore)
+    metadata = {"nothing": None, "half": 0.5, "whole": 3, "deep": {"list": [True, None, "x"]}}
+    sent = {name: original(metadata=metadata, own=None) for name in ("killed", "zombie")}
+    for name, data in sent.items():
+        google_client("save", project, kind=KIND, id=name, data=data)
+    comrade("kill", "killed", check=0)
+    comrade("zombify", "zombie", check=0)
+    found = google_client("list", project, kind=KIND)
+    assert {name: found["killed"][name] for name in sent["killed"]} == sent["killed"]
+    assert isinstance(found["killed"]["shutdownDate"], int)
+    assert {name: found["zombie"][name] for name in sent["zombie"]} \
+        == {**sent["zombie"], "alive": False}
+    assert "shutdownDate" not in found["zombie"]

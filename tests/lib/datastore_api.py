@@ -69,9 +69,12 @@ class Api:
                           f"datastore/setup?project={project} to add a Cloud Datastore or Cloud "
                           "Firestore database. ")
         routing = headers.get("x-goog-request-params", "")
-        if name and self.settings["demand_routing"] and f"database_id={name}" not in routing:
-            raise invalid("Missing routing header. Please fill in the request header with format "
-                          f"x-goog-request-params:project_id={project}&database_id={name}.")
+        if name and self.settings["demand_routing"] \
+                and f"database_id={name}" not in routing.split("&"):
+            raise invalid("The routing header for the request does not match the resource in the "
+                          f"request message projects/{project} != projects/{project}/databases/"
+                          f"{name}.  The routing header should be x-goog-request-params:"
+                          f"project_id={project}&database_id={name}.")
         with self.making:
             if (project, name) not in self.databases:
                 self.databases[project, name] = Database(project, name, self.settings, self.clock,

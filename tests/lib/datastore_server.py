@@ -31,6 +31,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -58,6 +59,8 @@ class Connection:
 
     def serve(self):
         try:
+            if self.server.tls is not None:
+                self.stream = self.server.tls.wrap_socket(self.stream, server_side=True)
             while (head := self.read_head()) is not None:
                 verb, path, headers = head
                 body = self.read_body(headers)
@@ -156,6 +159,10 @@ class Server:
                          arguments.refresh_token, (arguments.project or ["judged"])[0], self.clock)
         self.faults = Faults()
         self.connections = set()
+        self.tls = None
+        if arguments.certificate:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(arguments.certificate, arguments.key)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listener.getsockname()[1]
         for setting in arguments.set:
@@ -319,6 +326,8 @@ def main():
     parser.add_argument("--account", action="append", default=[], metavar="EMAIL:FILE",
                         help="a service account and its public key (PEM)")
     parser.add_argument("--refresh-token", action="append", default=[], metavar="TOKEN")
+    parser.add_argument("--certificate", metavar="FILE", help="speak TLS, with that certificate")
+    parser.add_argument("--key", metavar="FILE", help="its private key")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     arguments = parser.parse_args()
