@@ -1,5 +1,6 @@
 """Mutations: read from JSON, and applied to the properties of an entity: masks and transforms."""
 import dataclasses
+import functools
 import math
 
 from datastore_values import (INT64_MAX, INT64_MIN, RESERVED, Refusal, check_names, describe_key,
@@ -116,6 +117,11 @@ def read_path(text):
     """The names of a property path: separated by dots; a backslash makes the next one plain."""
     if not isinstance(text, str) or not text:
         raise invalid("The property path is empty.")
+    return split_path(text)
+
+
+@functools.lru_cache(maxsize=10000)
+def split_path(text):
     names, name, is_escaped = [], "", False
     for character in text:
         if is_escaped:

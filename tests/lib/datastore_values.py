@@ -9,6 +9,7 @@ no defaults (false, 0, empty lists) outside a oneof, fractions of a second in 0,
 import base64
 import binascii
 import datetime
+import functools
 import math
 import re
 
@@ -99,6 +100,7 @@ def read_time(text, where):
     return (moment - EPOCH) // MICROSECOND + int((found[2] or "0").ljust(9, "0")[:6])
 
 
+@functools.lru_cache(maxsize=10000)
 def write_time(microseconds):
     seconds, fraction = divmod(microseconds, 1000000)
     text = (EPOCH + datetime.timedelta(seconds=seconds)).isoformat()[:19]
