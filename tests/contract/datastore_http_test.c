@@ -607,24 +607,51 @@ static void a_proxy_is_for_other_machines(void **state)
     end();
 }
 
-static void connections_are_closed_on_exec(void **state)
+enum { FDS_MAX = 1024 };
+
+/* Of those that were not open before the test. */
+static int n_sockets(const bool were_open[FDS_MAX], bool *are_closed_on_exec)
 {
-    (void)state;
-    begin(answer_well, NULL);
-    struct http_request request = {.url = url};
-    perform(&request);
-    http_request_finish(&request);
-    int n_connections = 0;
-    for (int fd = 0; fd < 1024; fd++) {
-        struct sockaddr_storage address;
-        socklen_t len = sizeof address;
-        if (getpeername(fd, (struct sockaddr *)&address, &len) == 0 &&
-            address.ss_family == AF_INET) {
-            assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
-            n_connections++;
+    int n = 0;
+    *are_closed_on_exec = true;
+    for (int fd = 0; fd < FDS_MAX; fd++) {
+        int type = 0;
+        socklen_t len = sizeof type;
+        if (!were_open[fd] && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0) {
+            n++;
+            *are_closed_on_exec = *are_closed_on_exec && (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
         }
     }
-    assert_int_equal(n_connections, 2); /* both ends are here */
+    return n;
+}
+
+static void all_sockets_are_closed_on_exec(void **state)
+{
+    (void)state;
+    int others[2]; /* of somebody who wants to pass them on */
+    bool are_closed = true;
+    bool were_open[FDS_MAX];
+    for (int fd = 0; fd < FDS_MAX; fd++) {
+        were_open[fd] = fcntl(fd, F_GETFD) >= 0;
+    }
+    begin(be_silent_first, NULL);
+    assert_true(n_sockets(were_open, &are_closed) >= 1);
+    struct http_request request = {.url = url};
+    perform_shortly(&request); /* and all is made anew */
+    http_request_finish(&request);
+    perform(&request);
+    http_request_finish(&request);
+    assert_true(n_sockets(were_open, &are_closed) >= 3); /* both ends are here */
+    assert_true(are_closed);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, others), 0);
+    http_free(http);
+    http = http_new();
+    assert_int_equal(fcntl(others[0], F_GETFD), 0);
+    assert_int_equal(fcntl(others[1], F_GETFD), 0);
+    close(others[0]);
+    close(others[1]);
+    assert_true(n_sockets(were_open, &are_closed) >= 1);
+    assert_true(are_closed);
     end();
 }
 
@@ -679,7 +706,7 @@ int main(void)
         cmocka_unit_test(connecting_has_a_bound_of_its_own),
         cmocka_unit_test(a_resolver_that_hangs_holds_nothing_up),
         cmocka_unit_test(a_proxy_is_for_other_machines),
-        cmocka_unit_test(connections_are_closed_on_exec),
+        cmocka_unit_test(all_sockets_are_closed_on_exec),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

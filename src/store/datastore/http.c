@@ -7,6 +7,7 @@
  * HTTP/2 libcurl would keep that connection for the next call, and for the one after it; so all of
  * them are closed, and the next call connects anew.
  */
+#include "store/datastore/http_exec.h"
 #include "store/datastore/http_transfer.h"
 
 #include <stdio.h>
@@ -30,6 +31,7 @@ static CURLM *new_multi(void)
     CURLM *multi = curl_multi_init();
     if (multi != NULL) {
         curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
+        http_close_on_exec(multi);
     }
     return multi;
 }
