@@ -189,6 +189,18 @@ def test_every_verb_says_why_the_server_refuses(comrade_on_datastore, datastore_
     assert done.stdout.startswith("UNKNOWN - app: ")
 
 
+def test_who_may_only_read_lists_and_is_told_what_writing_takes(comrade_on_datastore,
+                                                                datastore_server):
+    datastore_server.put(comrade_on_datastore.store_url, "theirs", original())
+    datastore_server.order("fault commit 1000 status 403")
+    assert [found["id"] for found in comrade_on_datastore.list()] == ["theirs"]
+    comrade_on_datastore("show", "theirs", check=DONE)
+    comrade_on_datastore("check", "--role", "app", "--min", "1", check=DONE)
+    for verb in (["kill", "theirs"], ["role", "set", "app", "--min", "1"], ["store", "init"],
+                 ["store", "check"]):
+        assert "roles/datastore.user" in comrade_on_datastore(*verb, check=UNAVAILABLE).stderr
+
+
 def test_a_database_that_is_not_there_is_named(comrade_on_datastore):
     url = comrade_on_datastore.store_url + "/nowhere"
     done = comrade_on_datastore("list", "--store", url, check=UNAVAILABLE)

@@ -102,6 +102,7 @@ const comrade_store_driver datastore_driver = {
     .write = datastore_write,
     .snapshot = datastore_snapshot,
     .check = datastore_check,
+    .set_up = datastore_need_knows, /* nothing is made; it is found out whether we may write */
     .drop = refuse_to_drop,
     .check_url = check_url,
 };
