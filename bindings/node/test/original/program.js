@@ -22,8 +22,8 @@ const finish = (error, members) => {
   }
   if (error) {
     process.stderr.write(`${error.message}\n`)
-    process.exitCode = 1
   }
+  process.exit(error ? 1 : 0) // it would wait for a timer of the package's, 15 s
 }
 
 if (call === 'member') {
