@@ -512,7 +512,7 @@ static void connecting_has_a_bound_of_its_own(void **state)
     int fillers[4];
     for (int i = 0; i < 4; i++) {
         fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        connect(fillers[i], (struct sockaddr *)&address, len);
+        (void)connect(fillers[i], (struct sockaddr *)&address, len);
     }
     char full[64];
     snprintf(full, sizeof full, "http://127.0.0.1:%d/", ntohs(address.sin_port));
