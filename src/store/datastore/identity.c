@@ -192,6 +192,17 @@ static comrade_status read_key(const struct source *source, const json_t *object
     return status;
 }
 
+static comrade_status set_name(const struct source *source, const char *what, const char *who,
+                               struct identity *identity)
+{
+    char *name = NULL;
+    if (asprintf(&name, "%s%s (%s)", what, who, source->file) < 0) {
+        return lack_memory(source->shown_url, source->error);
+    }
+    identity->name = name;
+    return COMRADE_OK;
+}
+
 static comrade_status read_service_account(const struct source *source, const json_t *object,
                                            struct identity *identity)
 {
@@ -204,12 +215,8 @@ static comrade_status read_service_account(const struct source *source, const js
     if (status == COMRADE_OK) {
         status = read_key(source, object, identity);
     }
-    if (status == COMRADE_OK &&
-        asprintf(&identity->name, "service account %s (%s)", identity->email, source->file) < 0) {
-        identity->name = NULL;
-        status = lack_memory(source->shown_url, source->error);
-    }
-    return status;
+    return status == COMRADE_OK ? set_name(source, "service account ", identity->email, identity)
+                                : status;
 }
 
 static comrade_status read_user(const struct source *source, const json_t *object,
@@ -220,11 +227,7 @@ static comrade_status read_user(const struct source *source, const json_t *objec
     identity->client_id = copy_field(source, object, "client_id", &status);
     identity->client_secret = copy_field(source, object, "client_secret", &status);
     identity->refresh_token = copy_field(source, object, "refresh_token", &status);
-    if (status == COMRADE_OK && asprintf(&identity->name, "gcloud's user (%s)", source->file) < 0) {
-        identity->name = NULL;
-        status = lack_memory(source->shown_url, source->error);
-    }
-    return status;
+    return status == COMRADE_OK ? set_name(source, "gcloud's user", "", identity) : status;
 }
 
 static comrade_status read_object(const struct source *source, const json_t *object,
