@@ -19,7 +19,7 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTEST_LIMIT_S = 20 * 60
-NODE_LIMIT_S = 10 * 60
+NODE_LIMIT_S = 5 * 60
 NODE_TESTS = ROOT / "bindings/node/test"
 
 

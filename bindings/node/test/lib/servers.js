@@ -43,4 +43,12 @@ async function startPostgres() {
   return keeper
 }
 
-module.exports = { startPostgres }
+// One that speaks as Google's Datastore: {endpoint, order(command), close()}.
+async function startDatastore() {
+  const keeper = new Keeper('datastore_server.py')
+  const [, port] = await keeper.answer()
+  keeper.endpoint = `http://127.0.0.1:${port}`
+  return keeper
+}
+
+module.exports = { startDatastore, startPostgres }
