@@ -25,6 +25,8 @@ PUSH = "cluster_push_test"
 MEMBER = "unit_member_test"
 SQLITE = "contract_sqlite_test"
 POSTGRES = "contract_postgres_test"
+DATASTORE = "contract_datastore_test"
+ENTITY = "contract_datastore_entity_test"
 SIMULATION = "sim_sim_test"
 PROMISES = "the_promises_hold_after_every_step"
 LIFECYCLE = "unit_lifecycle_test"
@@ -372,4 +374,31 @@ MUTANTS = (
     Mutant("control-characters-pass", "bad input never reaches a terminal unescaped",
            "src/base/text.c", "return rune < 0x20 ||", "return rune < 0x01 ||",
            "unit_text_test", "a_terminal_escape_is_shown_escaped"),
+    # --- Datastore ---
+    Mutant("datastore-takes-a-kept-value-for-done", "of two who saw the same revision one conflicts",
+           "src/store/datastore/write.c", 'json_string("FAIL")', 'json_string("SERVER_VALUE")',
+           DATASTORE, "of_two_who_saw_the_same_revision_one_conflicts"),
+    Mutant("datastore-s-conflicting-heartbeat-counts", "a heartbeat tells what others wrote",
+           "src/store/datastore/heartbeat.c",
+           '!json_is_true(json_object_get(result, "conflictDetected"))', "true",
+           DATASTORE, "heartbeats_notice_what_others_wrote_in_between"),
+    Mutant("datastore-forgets-the-role-that-is-left", "who counted a role's members must count again",
+           "src/store/datastore/judge.c", "strcmp(record->role, write->role) != 0", "false",
+           DATASTORE, "a_member_that_moves_bumps_the_role_it_leaves"),
+    Mutant("datastore-does-not-compare-revisions", "the budget holds, however many act at once",
+           "src/store/datastore/judge.c",
+           "!stored_is_expected(write->expect_revision, role->revision)", "false",
+           DATASTORE, "a_write_that_expects_another_revision_is_a_conflict"),
+    Mutant("datastore-overhears-the-original-s-kill", "shutdown arrives, whoever asks for it",
+           "src/store/datastore/entity.c", "if (shutdown_ms != 0 && !is_explained) {",
+           "if (shutdown_ms < 0 && !is_explained) {",
+           ENTITY, "the_originals_kill_of_ours_is_a_new_request"),
+    Mutant("datastore-takes-an-original-for-ours", "an id that is taken over is fenced",
+           "src/store/datastore/entity.c",
+           'value_read_number(own, "created", 0) == value_read_number(properties, "created", 0)',
+           "true", ENTITY, "an_original_takes_an_id_of_ours_over"),
+    Mutant("datastore-asks-with-indexes", "an index of what a heartbeat writes costs",
+           "src/store/datastore/value.c",
+           'return json_pack("{s:o,s:b}", type, value, "excludeFromIndexes", 1);',
+           'return json_pack("{s:o}", type, value);', ENTITY, "role_and_alive_alone_are_indexed"),
 )
