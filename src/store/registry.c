@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/text.h"
 #include "store/memory/memory.h"
+#include "store/module_open.h"
 #include "store/module_path.h"
 #include "store/sqlite/sqlite.h"
 #include "store/url.h"
@@ -141,7 +142,7 @@ static comrade_status load_module(const char *scheme, const comrade_store_driver
         status = comrade_error_set(error, COMRADE_NO_MEMORY, "out of memory for a driver's path");
     } else if (!is_there) {
         status = no_module(scheme, buffer_text(&folders), error);
-    } else if ((module = dlopen(buffer_text(&path), RTLD_NOW | RTLD_LOCAL)) == NULL) {
+    } else if ((module = module_open(buffer_text(&path))) == NULL) {
         status = comrade_error_set(error, COMRADE_UNSUPPORTED,
                                    "the driver for %s: cannot be loaded: %s", scheme, dlerror());
     } else {

@@ -35,10 +35,12 @@ class Keeper {
 // {url, order(command), close()}, or null where there is no such server on this machine.
 async function startPostgres() {
   const keeper = new Keeper('postgres_server.py')
-  const [word, port] = await keeper.answer()
+  const [word, port, folder] = await keeper.answer()
   if (word !== 'ready') {
     return null
   }
+  keeper.folder = folder
+  keeper.port = port
   keeper.url = `postgres://postgres@127.0.0.1:${port}/postgres`
   return keeper
 }
