@@ -65,7 +65,7 @@ export interface ComradeError extends Error {
   code: string
 }
 
-export type Callback<T = void> = T extends void
+export type Callback<T = void> = [T] extends [void]
   ? (error: ComradeError | null) => void
   : (error: ComradeError | null, value: T) => void
 
@@ -165,9 +165,8 @@ export interface Role {
   available: number
 }
 
-export type HealthCheck =
-  | ((memberData: MemberData, callback: (isHealthy: boolean) => void) => void)
-  | ((memberData: MemberData) => boolean | Promise<boolean>)
+/** Answers by the callback; one that does not take it answers by what it returns, or by a promise of that. */
+export type HealthCheck = (memberData: MemberData, callback: (isHealthy: boolean) => void) => unknown
 
 export interface ClientOptions extends Place {
   healthCheck?: HealthCheck

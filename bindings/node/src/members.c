@@ -107,7 +107,8 @@ static void append_details(struct text *text, const comrade_member_data *data)
     append_number_field(text, ",\"pid\":", data->pid);
     append_text_field(text, ",\"version\":", data->version);
     append_number_field(text, ",\"incarnation\":", data->incarnation);
-    if (data->request_id[0] != '\0' || data->requested_by[0] != '\0') {
+    /* A kill of the original's says no more than that it was asked. */
+    if (data->request != COMRADE_REQUEST_NONE || data->requested_by[0] != '\0') {
         append_request(text, data);
     }
 }
