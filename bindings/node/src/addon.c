@@ -70,6 +70,9 @@ static struct addon *addon_new(napi_env env)
     return addon;
 }
 
+/* The macro defines it, too, and Node's headers do not declare it. */
+NAPI_MODULE_EXPORT int32_t node_api_module_get_api_version_v1(void);
+
 NAPI_MODULE_INIT()
 {
     if (addon_new(env) == NULL || !export_functions(env, exports)) {
