@@ -1,11 +1,10 @@
 'use strict'
 // Leaves without losing a request: others are given time to hear that the member is leaving, the
 // server takes no new connections, those that are open may finish, and then the member stops.
+const { setTimeout: wait } = require('node:timers/promises')
 
 const DELAY_MS = 5 * 1000
 const TIMEOUT_MS = 30 * 1000
-
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 // What is answered from now on is the last answer on its connection, so that those who keep
 // connections open go elsewhere while nobody has to hang up on them.
@@ -45,7 +44,10 @@ function gracefulShutdown(server, member, { delay = DELAY_MS, timeout = TIMEOUT_
     member.once('shutdown', leave)
     for (const signal of signals) {
       // A store that does not answer does not keep the process from leaving.
-      process.once(signal, () => Promise.race([member.reportDead().catch(() => {}), wait(DELAY_MS)]).then(leave))
+      process.once(signal, () => {
+        const told = member.reportDead().catch(() => {})
+        Promise.race([told, wait(DELAY_MS, undefined, { ref: false })]).then(leave)
+      })
     }
   })
 }
