@@ -66,10 +66,20 @@ static void read_failure(struct api_request *request)
     request->code = code_of(request->status_name);
 }
 
+/* One that says what is wrong with the request has done nothing of it. */
+static bool may_be_done(long http_status)
+{
+    enum { REQUEST_TIMEOUT = 408, CANCELLED = 499 };
+    return http_status >= 500 || http_status == REQUEST_TIMEOUT || http_status == CANCELLED;
+}
+
 static void read_answer(struct api_request *request, const struct http_request *http)
 {
-    request->http_status = http->status;
-    request->may_be_done = http->may_be_done;
+    json_decref(request->answer); /* of an attempt before this one, as all that it said */
+    *request = (struct api_request){.method = request->method,
+                                    .body = request->body,
+                                    .http_status = http->status,
+                                    .may_be_done = http->may_be_done || may_be_done(http->status)};
     if (http->status == 0) {
         request->code = API_NONE;
         copy_text(request->said, sizeof request->said, http->failure);
@@ -152,7 +162,6 @@ static comrade_status frame_make(comrade_store *store, const comrade_call *call,
     return is_done ? COMRADE_OK : datastore_no_memory(store, "send", error);
 }
 
-/* Sends those that have no answer yet. */
 static comrade_status send_once(comrade_store *store, const comrade_call *call, bool is_write,
                                 struct api_request *requests, size_t n_requests,
                                 const struct frame *frame)
@@ -222,9 +231,6 @@ static comrade_status send_refused(comrade_store *store, const comrade_call *cal
             credentials_forget(store->credentials);
             is_forgotten = true;
         }
-        json_decref(requests[i].answer);
-        requests[i].answer = NULL;
-        requests[i].reason[0] = '\0';
         status = send_with_token(store, call, is_write, &requests[i], 1, error);
     }
     return status;

@@ -257,8 +257,11 @@ comrade_status datastore_write(comrade_store *store, const comrade_call *call,
             results[done] = (comrade_write_result){.status = status};
             status = COMRADE_OK;
         }
-        if (status == COMRADE_UNAVAILABLE && done > 0) {
-            status = COMRADE_UNKNOWN; /* those before it were applied */
+        if (status != COMRADE_OK && done > 0) { /* those before it were applied */
+            status = COMRADE_UNKNOWN;
+            if (error != NULL) {
+                error->status = status;
+            }
         }
         limit = n * 2;
         done += n;
