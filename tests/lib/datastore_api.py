@@ -21,6 +21,7 @@ SETTINGS = {
     "partial": "random",  # of a refused commit without a transaction: none, before, others
     "missing_conflicts": True,  # an update of what is missing with a base version: else NOT_FOUND
     "require_indexes": True,
+    "restless": False,  # what is looked up outside a transaction is changed by others right after
     "demand_routing": True,  # a named database needs x-goog-request-params
     # What an older server does not know. "ignore": silently; "refuse": as an unknown field.
     "masks": True, "base_versions": True, "transforms": True, "single_use": True,
@@ -134,6 +135,8 @@ class Api:
                                     "version": str(at)})
                 if transaction is not None and not transaction.is_read_only:
                     transaction.keys.add(key)
+            if self.settings["restless"] and transaction is None:
+                database.touch(keys)
         bill["reads"] += len(found) + len(missing)
         deferred = [write_key(key, database.project, database.name)
                     for key in keys[self.settings["lookup_max"]:]]

@@ -257,8 +257,15 @@ class Database:
         while len(versions) > 1 and versions[1].time < oldest:
             del versions[0]
 
-    def is_known_id(self, namespace, prefix, kind, number):
-        return (namespace, prefix + ((kind, number),)) in self.records
+    def touch(self, keys):
+        """Somebody else writes what they are: new versions of the same."""
+        for key in keys:
+            version = self.version_at(key)
+            if version is not None and version.properties is not None:
+                self.last_time = max(self.clock(), self.last_time + 1)
+                self.last_number = max(self.last_time, self.last_number + 1)
+                self.write(key, dataclasses.replace(version, time=self.last_time,
+                                                    number=self.last_number))
 
     def new_key(self, key):
         """The key with an id for its last element that no entity has had."""

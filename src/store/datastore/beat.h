@@ -33,8 +33,8 @@ bool beating_ask(struct beating *beating, size_t i, json_t *keys);
 comrade_status beating_read(struct beating *beating, const comrade_call *call, const json_t *found,
                             comrade_error *error);
 
-/* beat_whole.c: for servers that know no versions. */
-comrade_status beat_in_transactions(struct beating *beating, const comrade_call *call,
-                                    comrade_error *error);
+/* beat_whole.c: `n` of the beats, from the first on, whether or not they are settled. */
+comrade_status beat_in_transactions(struct beating *beating, const comrade_call *call, size_t first,
+                                    size_t n, comrade_error *error);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Heartbeats of a server that knows no masks or versions: it would take a part of a record for the
- * whole. They are read and written in a transaction, 500 at a time, in two requests.
+ * Heartbeats whose records are read and written in a transaction, 500 at a time, in two requests:
+ * all of them, at a server that knows no masks or versions, since it would take a part of a record
+ * for the whole; else those that others change again and again, since its lock keeps these out.
  */
 #include "store/datastore/beat.h"
 #include "store/datastore/value.h"
@@ -17,6 +18,18 @@ struct part {
     char *transaction;
     json_t *mutations;
 };
+
+/* All of the entity, with its heartbeat. NULL: out of memory. */
+static json_t *mutation_of(const comrade_store *store, json_t *entity, int64_t now_ms)
+{
+    json_object_set_new(json_object_get(entity, "properties"), ENTITY_UPDATED,
+                        value_number(now_ms));
+    if (!store->knows.transforms) {
+        return json_pack("{s:O}", "update", entity);
+    }
+    return json_pack("{s:O,s:[{s:s,s:s}]}", "update", entity, "propertyTransforms", "property",
+                     ENTITY_SERVER_UPDATED, "setToServerValue", "REQUEST_TIME");
+}
 
 /* Asks for all of the part, and makes mutations of those that have a heartbeat. */
 static comrade_status read_part(struct part *part, const comrade_call *call, comrade_error *error)
@@ -47,9 +60,7 @@ static comrade_status read_part(struct part *part, const comrade_call *call, com
             at++;
         }
         if (at < part->first + part->n && !beating->is_settled[at]) {
-            json_object_set_new(json_object_get(entity, "properties"), ENTITY_UPDATED,
-                                value_number(now_ms));
-            json_array_append_new(part->mutations, json_pack("{s:O}", "update", entity));
+            json_array_append_new(part->mutations, mutation_of(beating->store, entity, now_ms));
         }
     }
     json_decref(found);
@@ -122,15 +133,15 @@ static comrade_status beat_part(struct beating *beating, const comrade_call *cal
     return status;
 }
 
-comrade_status beat_in_transactions(struct beating *beating, const comrade_call *call,
-                                    comrade_error *error)
+comrade_status beat_in_transactions(struct beating *beating, const comrade_call *call, size_t first,
+                                    size_t n, comrade_error *error)
 {
     comrade_status status = COMRADE_OK;
-    for (size_t first = 0; first < beating->n_beats && status == COMRADE_OK;
-         first += DATASTORE_MUTATIONS_MAX) {
-        size_t left = beating->n_beats - first;
-        size_t n = left < DATASTORE_MUTATIONS_MAX ? left : DATASTORE_MUTATIONS_MAX;
-        status = beat_part(beating, call, first, n, error);
+    size_t end = first + n;
+    for (; first < end && status == COMRADE_OK; first += DATASTORE_MUTATIONS_MAX) {
+        size_t left = end - first;
+        status = beat_part(beating, call, first,
+                           left < DATASTORE_MUTATIONS_MAX ? left : DATASTORE_MUTATIONS_MAX, error);
     }
     return status;
 }

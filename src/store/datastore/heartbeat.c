@@ -13,7 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 8, BODY_LIMIT = 16 << 20 };
+enum {
+    ATTEMPTS_MAX = 8,
+    FREE_ATTEMPTS_MAX = 4, /* without a lock */
+    LOCKED_MAX = 16,       /* more than these are not changed by others, but refused */
+    BODY_LIMIT = 16 << 20,
+};
 
 /* --- One commit --------------------------------------------------------------------------------
  */
@@ -226,6 +231,17 @@ static comrade_status read_round(struct beating *beating, const comrade_call *ca
 /* --- The operation -----------------------------------------------------------------------------
  */
 
+/* Those that others have changed whenever they were about to be written: each under its lock. */
+static comrade_status beat_with_locks(struct beating *beating, const comrade_call *call,
+                                      comrade_error *error)
+{
+    comrade_status status = COMRADE_OK;
+    for (size_t i = 0; i < beating->n_todo && status == COMRADE_OK; i++) {
+        status = beat_in_transactions(beating, call, beating->todo[i], 1, error);
+    }
+    return status;
+}
+
 static comrade_status beat_by_version(struct beating *beating, const comrade_call *call,
                                       comrade_error *error)
 {
@@ -237,6 +253,9 @@ static comrade_status beat_by_version(struct beating *beating, const comrade_cal
                                      "changed by others again and again; it is tried again",
                                      beating->store->shown_url, beating->n_todo,
                                      beating->beats[beating->todo[0]].id);
+        }
+        if (n >= FREE_ATTEMPTS_MAX && beating->n_todo <= LOCKED_MAX) {
+            return beat_with_locks(beating, call, error);
         }
         status = read_round(beating, call, error);
         if (status == COMRADE_OK && beating_unsettled(beating) > 0) {
@@ -259,7 +278,7 @@ comrade_status datastore_heartbeat(comrade_store *store, const comrade_call *cal
     }
     if (status == COMRADE_OK) {
         status = store->knows.versions ? beat_by_version(&beating, call, error)
-                                       : beat_in_transactions(&beating, call, error);
+                                       : beat_in_transactions(&beating, call, 0, n_beats, error);
     }
     if (status == COMRADE_OK) {
         summary->now_ms = beating.now_ms == 0 ? datastore_now_ms(store, call) : beating.now_ms;
