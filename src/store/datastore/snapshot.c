@@ -6,19 +6,16 @@
  * older than the revision it will be checked by. A page that goes on reads them after its members,
  * so that a revision which is still the same says that nothing has moved since the first page.
  *
- * Within a page the server's cursors lead from one answer to the next. Between pages the role and
- * the id do: a cursor of the server's has no limit to its length, and ours has.
+ * Between pages the role and the id lead on: a cursor of the server's has no limit to its length,
+ * and ours has.
  */
 #include "store/datastore/entity.h"
-#include "store/datastore/internal.h"
+#include "store/datastore/query.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    PAGE_MEMBERS = 1000, /* a page ends soon after so many: each has its own time */
-    ANSWERS_MAX = 10000, /* to one query */
-};
+enum { PAGE_MEMBERS = 1000 /* a page ends soon after so many: each has its own time */ };
 
 struct reading {
     comrade_store *store;
@@ -32,52 +29,6 @@ struct reading {
     json_t *texts;
 };
 
-/* --- Queries -----------------------------------------------------------------------------------
- */
-
-static json_t *property_filter(const char *property, const char *op, json_t *value)
-{
-    return json_pack("{s:{s:{s:s},s:s,s:o}}", "propertyFilter", "property", "name", property, "op",
-                     op, "value", value);
-}
-
-static json_t *role_filter(const char *op, const char *role)
-{
-    return property_filter("role", op, json_pack("{s:s}", "stringValue", role));
-}
-
-static json_t *id_filter(const comrade_store *store, const char *id)
-{
-    return property_filter(
-        "__key__", "GREATER_THAN",
-        json_pack("{s:o}", "keyValue", datastore_key(store, DATASTORE_MEMBERS, id)));
-}
-
-static json_t *order(const char *property)
-{
-    return json_pack("{s:{s:s},s:s}", "property", "name", property, "direction", "ASCENDING");
-}
-
-/* Of a kind of this cluster's, sorted by key; or, if it has a role to be sorted by, by that first.
- */
-static json_t *query_of(const comrade_store *store, const char *suffix, bool is_by_role)
-{
-    json_t *orders = is_by_role ? json_pack("[o,o]", order("role"), order("__key__"))
-                                : json_pack("[o]", order("__key__"));
-    return json_pack("{s:[{s:s+}],s:o}", "kind", "name", store->place.kind, suffix, "order",
-                     orders);
-}
-
-static json_t *request_of(const comrade_store *store, json_t *query)
-{
-    json_t *body = json_pack("{s:o,s:{s:s},s:O}", "partitionId", datastore_partition(store),
-                             "readOptions", "readConsistency", "STRONG", "query", query);
-    if (body != NULL && store->place.database[0] != '\0') {
-        json_object_set_new(body, "databaseId", json_string(store->place.database));
-    }
-    return body;
-}
-
 /* Which of the entities that a query finds are of use. */
 static bool is_any(const json_t *entity)
 {
@@ -89,101 +40,32 @@ static bool is_member(const json_t *entity)
     return entity_role(entity) != NULL;
 }
 
-/*
- * Adds those entities of one answer to `entities` that are of use. *cursor: where the query goes
- * on, to be freed; NULL: there is no more.
- */
-static comrade_status ask(const struct reading *reading, json_t *query,
-                          bool (*is_of_use)(const json_t *entity), json_t *entities, char **cursor,
-                          comrade_error *error)
-{
-    struct api_request request;
-    comrade_status status = api_ask(reading->store, reading->call, "read", false, "runQuery",
-                                    request_of(reading->store, query), &request, error);
-    if (status == COMRADE_OK && request.code != API_OK) {
-        status = datastore_explain(reading->store, reading->call, "read", false, &request, error);
-    }
-    if (status == COMRADE_OK) {
-        const json_t *batch = json_object_get(request.answer, "batch");
-        size_t i;
-        json_t *result;
-        json_array_foreach(json_object_get(batch, "entityResults"), i, result)
-        {
-            datastore_restore_name(result);
-            json_t *entity = json_object_get(result, "entity");
-            if (is_of_use(entity)) {
-                json_array_append(entities, entity);
-            }
-        }
-        /* Of what was no use there may be more behind the limit. */
-        const char *more = api_text(batch, "moreResults");
-        bool is_finished =
-            strcmp(more, "NOT_FINISHED") != 0 && strcmp(more, "MORE_RESULTS_AFTER_LIMIT") != 0;
-        *cursor = is_finished ? NULL : strdup(api_text(batch, "endCursor"));
-        if (!is_finished && *cursor == NULL) {
-            status = datastore_no_memory(reading->store, "read", error);
-        }
-    }
-    api_finish(&request);
-    return status;
-}
-
-/* Runs it to its end, or until there are `limit` entities in all. Takes the query over. */
-static comrade_status run(const struct reading *reading, json_t *query, size_t limit,
-                          bool (*is_of_use)(const json_t *entity), json_t *entities,
-                          comrade_error *error)
-{
-    comrade_status status = query == NULL || entities == NULL
-                                ? datastore_no_memory(reading->store, "read", error)
-                                : COMRADE_OK;
-    bool has_more = true;
-    for (size_t n = 0; status == COMRADE_OK && has_more; n++) {
-        size_t left = limit - json_array_size(entities);
-        if (limit != 0) {
-            json_object_set_new(query, "limit", json_integer((json_int_t)left));
-        }
-        char *cursor = NULL;
-        status = ask(reading, query, is_of_use, entities, &cursor, error);
-        has_more = cursor != NULL && (limit == 0 || json_array_size(entities) < limit);
-        if (status == COMRADE_OK && has_more) {
-            json_object_set_new(query, "startCursor", json_string(cursor));
-        }
-        if (n == ANSWERS_MAX) {
-            status = comrade_error_set(error, COMRADE_BROKEN, "%s: read: a query has no end",
-                                       reading->store->shown_url);
-        }
-        free(cursor);
-    }
-    json_decref(query);
-    return status;
-}
-
 /* --- Members -----------------------------------------------------------------------------------
  */
 
 static comrade_status read_role_members(struct reading *reading, const char *role,
                                         const char *after, comrade_error *error)
 {
-    json_t *query = query_of(reading->store, DATASTORE_MEMBERS, false);
-    json_t *filter = role_filter("EQUAL", role);
+    comrade_store *store = reading->store;
+    json_t *filter = query_role_filter("EQUAL", role);
     if (after != NULL) {
-        filter = json_pack("{s:{s:s,s:[o,o]}}", "compositeFilter", "op", "AND", "filters", filter,
-                           id_filter(reading->store, after));
+        filter = query_and(filter, query_id_filter(store, after));
     }
-    if (query != NULL) {
-        json_object_set_new(query, "filter", filter);
-    }
-    return run(reading, query, reading->limit + 1, is_member, reading->members, error);
+    json_t *query = query_with(query_new(store, DATASTORE_MEMBERS, QUERY_BY_KEY), filter);
+    return query_run(store, reading->call, query, reading->limit + 1, is_member, reading->members,
+                     error);
 }
 
 static comrade_status read_all_members(struct reading *reading, const char *role_after,
                                        comrade_error *error)
 {
-    json_t *query = query_of(reading->store, DATASTORE_MEMBERS, true);
-    if (query != NULL && role_after != NULL) {
-        json_object_set_new(query, "filter", role_filter("GREATER_THAN", role_after));
+    comrade_store *store = reading->store;
+    json_t *query = query_new(store, DATASTORE_MEMBERS, QUERY_BY_ROLE);
+    if (role_after != NULL) {
+        query = query_with(query, query_role_filter("GREATER_THAN", role_after));
     }
-    return run(reading, query, reading->limit + 1, is_member, reading->members, error);
+    return query_run(store, reading->call, query, reading->limit + 1, is_member, reading->members,
+                     error);
 }
 
 static comrade_status read_members(struct reading *reading, const comrade_cursor *from,
@@ -208,9 +90,10 @@ static comrade_status read_members(struct reading *reading, const comrade_cursor
 
 static comrade_status read_all_roles(struct reading *reading, comrade_error *error)
 {
+    comrade_store *store = reading->store;
     json_t *entities = json_array();
-    comrade_status status =
-        run(reading, query_of(reading->store, DATASTORE_ROLES, false), 0, is_any, entities, error);
+    json_t *query = query_new(store, DATASTORE_ROLES, QUERY_BY_KEY);
+    comrade_status status = query_run(store, reading->call, query, 0, is_any, entities, error);
     size_t i;
     const json_t *entity;
     json_array_foreach(entities, i, entity)
