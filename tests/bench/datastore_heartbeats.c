@@ -5,7 +5,7 @@
  * versions out, for they would have to be read from the answers. Both write members of their own,
  * in the namespaces "ours" and "raw" of the project "bench", which `fill` has made.
  *
- * Prints "us OURS RAW": the medians in µs a batch.
+ * Prints "us OURS RAW": the medians in µs a batch; and "cpu OURS RAW": this process's share of it.
  */
 #include "measure.h"
 #include "store/registry.h"
@@ -195,6 +195,34 @@ static void raw_beat(struct raw *raw)
     }
 }
 
+/* --- The rounds --------------------------------------------------------------------------------
+ */
+
+struct figures {
+    double *us;
+    double *cpu_us;
+};
+
+static double cpu_us(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec * 1e6 + (double)used.tv_nsec / 1e3;
+}
+
+static void one_batch(struct ours *ours, struct raw *raw, struct figures *figures, size_t round)
+{
+    double start = now_us();
+    double cpu_start = cpu_us();
+    if (raw == NULL) {
+        ours_beat(ours);
+    } else {
+        raw_beat(raw);
+    }
+    figures->us[round] = now_us() - start;
+    figures->cpu_us[round] = cpu_us() - cpu_start;
+}
+
 int main(int argc, char **argv)
 {
     const char *host = getenv("DATASTORE_EMULATOR_HOST");
@@ -202,8 +230,8 @@ int main(int argc, char **argv)
         stop("usage: DATASTORE_EMULATOR_HOST=HOST:PORT datastore_heartbeats N ROUNDS");
     }
     size_t n_rounds = strtoul(argv[2], NULL, 10);
-    double *ours_us = calloc(n_rounds, sizeof(double));
-    double *raw_us = calloc(n_rounds, sizeof(double));
+    struct figures of_ours = {calloc(n_rounds, sizeof(double)), calloc(n_rounds, sizeof(double))};
+    struct figures of_raw = {calloc(n_rounds, sizeof(double)), calloc(n_rounds, sizeof(double))};
     struct ours ours;
     struct raw raw;
     ours_begin(&ours, strtoul(argv[1], NULL, 10));
@@ -211,13 +239,10 @@ int main(int argc, char **argv)
     ours_beat(&ours); /* the first one reads */
     raw_beat(&raw);   /* and this one connects */
     for (size_t i = 0; i < n_rounds; i++) {
-        double start = now_us();
-        ours_beat(&ours);
-        ours_us[i] = now_us() - start;
-        start = now_us();
-        raw_beat(&raw);
-        raw_us[i] = now_us() - start;
+        one_batch(&ours, NULL, &of_ours, i);
+        one_batch(&ours, &raw, &of_raw, i);
     }
-    printf("us %.0f %.0f\n", median(ours_us, n_rounds), median(raw_us, n_rounds));
+    printf("us %.0f %.0f\n", median(of_ours.us, n_rounds), median(of_raw.us, n_rounds));
+    printf("cpu %.0f %.0f\n", median(of_ours.cpu_us, n_rounds), median(of_raw.cpu_us, n_rounds));
     return 0;
 }
