@@ -2,6 +2,7 @@
 #ifndef DATASTORE_INTERNAL_H
 #define DATASTORE_INTERNAL_H
 
+#include "base/env.h"
 #include "store/datastore/credentials.h"
 #include "store/datastore/datastore.h"
 #include "store/datastore/http.h"
@@ -20,8 +21,9 @@ enum {
 /* What this server does for us; asked once, see knows.c. */
 struct knows {
     bool is_asked;
-    bool versions;   /* masks, base versions, and transactions of a single commit */
-    bool transforms; /* properties set to the time of the request */
+    bool versions;         /* masks, base versions, and transactions of a single commit */
+    bool transforms;       /* properties set to the time of the request */
+    char probe[UUID_SIZE]; /* the entity on which it is found out; "": none yet */
 };
 
 /* The server's clock, as far as its answers tell; see clock.c. */
@@ -74,7 +76,7 @@ struct api_request {
 
     enum api_code code;
     long http_status;
-    bool may_be_done;
+    bool may_be_done;     /* although the answer does not say so */
     json_t *answer;       /* an object; owned */
     char status_name[40]; /* "RESOURCE_EXHAUSTED" */
     char reason[64];      /* of google.rpc.ErrorInfo: "SERVICE_DISABLED", or "" */

@@ -2,7 +2,8 @@
  * What a server knows is found out on an entity of our own, never assumed: one that took a mask for
  * nothing would replace a record by its heartbeat. An entity is made, changed through a mask, and
  * two changes are tried that must not succeed; then it is looked at, and removed. Six requests,
- * once for each store that is opened to be written to.
+ * once for each store that is opened to be written to. Where one of them fails nothing has been
+ * found out, and it begins anew, on the same entity.
  */
 #include "store/datastore/internal.h"
 #include "store/datastore/value.h"
@@ -12,23 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ATTEMPTS_MAX = 6 };
+
+static const char what[] = "find out what the server can do";
+
 struct probe {
     comrade_store *store;
     const comrade_call *call;
-    char name[UUID_SIZE];
+    const char *name;
     bool is_made;
     int64_t version; /* of the entity, as it was made */
     enum api_code code;
     json_t *result; /* of the last mutation that was done */
 };
 
-/* Commits one mutation; what came of it is in the probe. Takes the mutation over. */
-static comrade_status commit(struct probe *probe, bool is_single, json_t *mutation,
-                             comrade_error *error)
+/* What came of it is in the probe. */
+static comrade_status commit_once(struct probe *probe, bool is_single, json_t *mutation,
+                                  comrade_error *error)
 {
     comrade_store *store = probe->store;
     json_t *body =
-        json_pack("{s:s,s:[o]}", "mode", is_single ? "TRANSACTIONAL" : "NON_TRANSACTIONAL",
+        json_pack("{s:s,s:[O]}", "mode", is_single ? "TRANSACTIONAL" : "NON_TRANSACTIONAL",
                   "mutations", mutation);
     if (body != NULL && is_single) {
         json_object_set_new(body, "singleUseTransaction", json_pack("{s:{}}", "readWrite"));
@@ -37,14 +42,49 @@ static comrade_status commit(struct probe *probe, bool is_single, json_t *mutati
         json_object_set_new(body, "databaseId", json_string(store->place.database));
     }
     struct api_request request;
-    comrade_status status = api_ask(store, probe->call, "find out what the server can do", false,
-                                    "commit", body, &request, error);
+    comrade_status status =
+        api_ask(store, probe->call, what, false, "commit", body, &request, error);
     json_decref(probe->result);
     probe->result =
         json_incref(json_array_get(json_object_get(request.answer, "mutationResults"), 0));
     probe->code = request.code;
+    if (status == COMRADE_OK && request.code == API_NOT_FOUND) {
+        status = datastore_explain(store, probe->call, what, false, &request, error);
+    }
     api_finish(&request);
     return status;
+}
+
+/*
+ * Commits one mutation, which it takes over. Others are not in its way; but a server may say
+ * ABORTED for reasons of its own, and that tells nothing, unless it is wanted.
+ */
+static comrade_status commit(struct probe *probe, bool is_single, enum api_code wanted,
+                             json_t *mutation, comrade_error *error)
+{
+    comrade_status status = mutation == NULL ? datastore_no_memory(probe->store, what, error)
+                                             : commit_once(probe, is_single, mutation, error);
+    for (unsigned n = 1;
+         status == COMRADE_OK && probe->code == API_ABORTED && wanted != API_ABORTED &&
+         n < ATTEMPTS_MAX && datastore_pause(probe->call, n);
+         n++) {
+        status = commit_once(probe, is_single, mutation, error);
+    }
+    json_decref(mutation);
+    return status;
+}
+
+/* The same, where ABORTED can mean nothing about what the server knows. */
+static comrade_status commit_plain(struct probe *probe, bool is_single, json_t *mutation,
+                                   comrade_error *error)
+{
+    comrade_status status = commit(probe, is_single, API_OK, mutation, error);
+    return status == COMRADE_OK && probe->code == API_ABORTED
+               ? comrade_error_set(error, COMRADE_UNAVAILABLE,
+                                   "%s: %s: the server said ABORTED again and again, and nothing "
+                                   "was done; it is tried again",
+                                   probe->store->shown_url, what)
+               : status;
 }
 
 static json_t *entity(const struct probe *probe, json_t *properties)
@@ -76,7 +116,8 @@ static bool make(struct probe *probe, comrade_status *status, comrade_error *err
 {
     json_t *properties =
         json_pack("{s:o,s:o}", "changed", value_number(1), "kept", value_number(1));
-    *status = commit(probe, true, json_pack("{s:o}", "insert", entity(probe, properties)), error);
+    *status =
+        commit_plain(probe, true, json_pack("{s:o}", "upsert", entity(probe, properties)), error);
     probe->is_made = *status == COMRADE_OK && probe->code == API_OK;
     probe->version = api_number(probe->result, "version");
     return probe->is_made && probe->version > 0;
@@ -84,13 +125,13 @@ static bool make(struct probe *probe, comrade_status *status, comrade_error *err
 
 static bool change_masked(struct probe *probe, comrade_status *status, comrade_error *error)
 {
-    *status = commit(probe, false, masked(probe, 2), error);
+    *status = commit_plain(probe, false, masked(probe, 2), error);
     return *status == COMRADE_OK && probe->code == API_OK;
 }
 
 static bool keeps_servers_value(struct probe *probe, comrade_status *status, comrade_error *error)
 {
-    *status = commit(probe, false, masked(probe, 3), error);
+    *status = commit(probe, false, API_OK, masked(probe, 3), error);
     return *status == COMRADE_OK && probe->code == API_OK &&
            json_is_true(json_object_get(probe->result, "conflictDetected"));
 }
@@ -100,7 +141,8 @@ static bool fails_whole(struct probe *probe, comrade_status *status, comrade_err
     json_t *mutation =
         json_pack("{s:o,s:s}", "delete", datastore_key(probe->store, DATASTORE_PROBES, probe->name),
                   "conflictResolutionStrategy", "FAIL");
-    *status = commit(probe, true, mutation == NULL ? NULL : based(probe, mutation), error);
+    *status =
+        commit(probe, true, API_ABORTED, mutation == NULL ? NULL : based(probe, mutation), error);
     return *status == COMRADE_OK && probe->code == API_ABORTED;
 }
 
@@ -110,8 +152,7 @@ static bool is_as_meant(struct probe *probe, comrade_status *status, bool *has_t
 {
     json_t *found = json_array();
     json_t *keys = json_pack("[o]", datastore_key(probe->store, DATASTORE_PROBES, probe->name));
-    *status = datastore_look_up(probe->store, probe->call, "find out what the server can do", keys,
-                                NULL, found, error);
+    *status = datastore_look_up(probe->store, probe->call, what, keys, NULL, found, error);
     const json_t *properties =
         json_object_get(json_object_get(json_array_get(found, 0), "entity"), "properties");
     bool is_meant = value_read_number(properties, "kept", 0) == 1 &&
@@ -127,21 +168,24 @@ comrade_status datastore_need_knows(comrade_store *store, const comrade_call *ca
     if (store->knows.is_asked) {
         return COMRADE_OK;
     }
-    struct probe probe = {.store = store, .call = call};
-    env_uuid(&env_system, probe.name);
+    if (store->knows.probe[0] == '\0') {
+        env_uuid(&env_system, store->knows.probe);
+    }
+    struct probe probe = {.store = store, .call = call, .name = store->knows.probe};
     comrade_status status = COMRADE_OK;
     bool has_time = false;
     bool knows_versions = make(&probe, &status, error) && change_masked(&probe, &status, error) &&
                           keeps_servers_value(&probe, &status, error) &&
                           fails_whole(&probe, &status, error) &&
                           is_as_meant(&probe, &status, &has_time, error);
-    if (status == COMRADE_OK) {
-        store->knows = (struct knows){
-            .is_asked = true, .versions = knows_versions, .transforms = knows_versions && has_time};
-    }
     if (status == COMRADE_OK && probe.is_made) {
         json_t *key = datastore_key(store, DATASTORE_PROBES, probe.name);
-        status = commit(&probe, false, json_pack("{s:o}", "delete", key), error);
+        status = commit_plain(&probe, false, json_pack("{s:o}", "delete", key), error);
+    }
+    if (status == COMRADE_OK) {
+        store->knows.is_asked = true;
+        store->knows.versions = knows_versions;
+        store->knows.transforms = knows_versions && has_time;
     }
     json_decref(probe.result);
     return status;
