@@ -31,12 +31,18 @@ function sqliteStore() {
   return `sqlite:${path.join(freshFolder(), 'comrade.db')}`
 }
 
+// Of a program that is not Node: what is preloaded is for the addon.
+function foreignEnvironment() {
+  const { LD_PRELOAD, ...environment } = process.env
+  return environment
+}
+
 // Runs SQL on a store that sqliteStore() has named.
 function runSql(store, sql) {
   execFileSync('/usr/bin/python3', ['-c', `
 import sqlite3, sys
 with sqlite3.connect(sys.argv[1], timeout=20) as database:
-    database.executescript(sys.argv[2])`, store.slice('sqlite:'.length), sql])
+    database.executescript(sys.argv[2])`, store.slice('sqlite:'.length), sql], { env: foreignEnvironment() })
 }
 
 // Waits until `holds` returns something true, and returns it.
@@ -69,4 +75,4 @@ async function runProgram(source, { args = [], env = {}, input = '', flags = [] 
   return { code, signal, ...output }
 }
 
-module.exports = { ...comrade, comrade, BUILD, ROOT, fresh, freshFolder, sqliteStore, runSql, until, runProgram }
+module.exports = { ...comrade, comrade, BUILD, ROOT, fresh, foreignEnvironment, freshFolder, sqliteStore, runSql, until, runProgram }

@@ -4,12 +4,12 @@ const path = require('node:path')
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 const { createInterface } = require('node:readline')
-const { ROOT } = require('./comrade')
+const { ROOT, foreignEnvironment } = require('./comrade')
 
 class Keeper {
   constructor(program) {
     this.child = spawn('/usr/bin/python3', [path.join(ROOT, 'tests', 'lib', program)],
-      { stdio: ['pipe', 'pipe', 'inherit'] })
+      { stdio: ['pipe', 'pipe', 'inherit'], env: foreignEnvironment() })
     this.lines = createInterface({ input: this.child.stdout })
   }
 
