@@ -46,7 +46,7 @@ static enum api_code code_of(const char *status_name)
 
 static void copy_text(char *to, size_t size, const char *from)
 {
-    size_t len = strnlen(from, size - 1);
+    size_t len = strlen(from) < size ? strlen(from) : size - 1;
     memcpy(to, from, len);
     to[len] = '\0';
 }
@@ -73,6 +73,12 @@ static bool may_be_done(long http_status)
     return http_status >= 500 || http_status == REQUEST_TIMEOUT || http_status == CANCELLED;
 }
 
+/* jansson says nothing at all where it had no memory to begin. */
+static bool is_no_memory(const json_error_t *at)
+{
+    return at->text[0] == '\0' || json_error_code(at) == json_error_out_of_memory;
+}
+
 static void read_answer(struct api_request *request, const struct http_request *http)
 {
     json_decref(request->answer); /* of an attempt before this one, as all that it said */
@@ -82,39 +88,56 @@ static void read_answer(struct api_request *request, const struct http_request *
                                     .may_be_done = http->may_be_done || may_be_done(http->status)};
     if (http->status == 0) {
         request->code = API_NONE;
+        request->is_out_of_memory = http->is_out_of_memory;
         copy_text(request->said, sizeof request->said, http->failure);
         return;
     }
+    json_error_t at = {0};
     request->answer = json_loadb(http->answer.bytes == NULL ? "" : http->answer.bytes,
-                                 http->answer.len, JSON_REJECT_DUPLICATES, NULL);
+                                 http->answer.len, JSON_REJECT_DUPLICATES, &at);
     if (http->status != 200) {
         read_failure(request);
-    } else if (!json_is_object(request->answer)) {
-        request->code = API_OTHER;
-        request->may_be_done = true;
-        copy_text(request->said, sizeof request->said, "the answer is no JSON object");
-    } else {
+    } else if (json_is_object(request->answer)) {
         request->code = API_OK;
+    } else {
+        request->is_out_of_memory = request->answer == NULL && is_no_memory(&at);
+        request->code = request->is_out_of_memory ? API_NONE : API_OTHER;
+        request->may_be_done = true;
+        copy_text(request->said, sizeof request->said,
+                  request->is_out_of_memory ? "out of memory" : "the answer is no JSON object");
     }
 }
 
-static void read_time(comrade_store *store, const struct api_request *request,
-                      const struct http_request *http, int64_t sent_ms, int64_t received_ms)
+/* What an answer says of the server's time. 0: nothing. */
+static int64_t time_in(const json_t *answer)
 {
-    static const char *const names[] = {"commitTime", "readTime"};
+    const char *const texts[] = {api_text(answer, "commitTime"), api_text(answer, "readTime"),
+                                 api_text(json_object_get(answer, "batch"), "readTime")};
     int64_t server_ms = 0;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && server_ms == 0; i++) {
-        server_ms = datastore_time_ms(api_text(request->answer, names[i]));
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && server_ms == 0; i++) {
+        server_ms = datastore_time_ms(texts[i]);
     }
-    const json_t *batch = json_object_get(request->answer, "batch");
-    if (server_ms == 0) {
-        server_ms = datastore_time_ms(api_text(batch, "readTime"));
-    }
-    if (server_ms == 0 && !store->clock.is_known) {
-        server_ms = http->date_ms; /* of whole seconds, but nobody's who lies */
-    }
-    if (server_ms != 0) {
-        datastore_clock_set(store, server_ms, sent_ms, received_ms);
+    return server_ms;
+}
+
+/* Of several answers that one tells the time best whose request was under way the shortest. */
+static void note_time(comrade_store *store, const struct api_request *requests,
+                      const struct http_request *https, size_t n_requests)
+{
+    enum { DATE_DOUBT_MS = 1000 }; /* a Date has whole seconds, but is nobody's who lies */
+    bool may_be_date = !store->clock.is_known;
+    int64_t least_doubt_ms = INT64_MAX;
+    for (size_t i = 0; i < n_requests; i++) {
+        int64_t server_ms = time_in(requests[i].answer);
+        int64_t doubt_ms = https[i].answered_ms - https[i].sent_ms;
+        if (server_ms == 0 && may_be_date) {
+            server_ms = https[i].date_ms;
+            doubt_ms += DATE_DOUBT_MS;
+        }
+        if (server_ms != 0 && doubt_ms < least_doubt_ms) {
+            least_doubt_ms = doubt_ms;
+            datastore_clock_set(store, server_ms, https[i].sent_ms, https[i].answered_ms);
+        }
     }
 }
 
@@ -182,14 +205,14 @@ static comrade_status send_once(comrade_store *store, const comrade_call *call, 
                                          .n_headers = frame->n_headers};
         status = is_done ? COMRADE_OK : COMRADE_NO_MEMORY;
     }
-    int64_t sent_ms = call->now_ms(call->clock);
     if (status == COMRADE_OK) {
         status = http_perform(store->http, call, https, n_requests, DATASTORE_IN_FLIGHT);
     }
-    int64_t received_ms = call->now_ms(call->clock);
     for (size_t i = 0; i < n_requests && status == COMRADE_OK; i++) {
         read_answer(&requests[i], &https[i]);
-        read_time(store, &requests[i], &https[i], sent_ms, received_ms);
+    }
+    if (status == COMRADE_OK) {
+        note_time(store, requests, https, n_requests);
     }
     for (size_t i = 0; i < n_requests && https != NULL && urls != NULL; i++) {
         http_request_finish(&https[i]);

@@ -18,11 +18,11 @@ int64_t datastore_now_ms(const comrade_store *store, const comrade_call *call)
 }
 
 void datastore_clock_set(comrade_store *store, int64_t server_ms, int64_t sent_ms,
-                         int64_t received_ms)
+                         int64_t answered_ms)
 {
     store->clock = (struct clock){.is_known = true,
                                   .server_ms = server_ms,
-                                  .monotonic_ms = sent_ms + (received_ms - sent_ms) / 2};
+                                  .monotonic_ms = sent_ms + (answered_ms - sent_ms) / 2};
 }
 
 int64_t datastore_time_ms(const char *text)

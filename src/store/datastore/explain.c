@@ -141,6 +141,9 @@ comrade_status datastore_explain(const comrade_store *store, const comrade_call 
     if (request->code == API_NONE && comrade_call_is_over(call)) {
         return explain_over(store, call, what, may_be_done, error);
     }
+    if (request->is_out_of_memory && !may_be_done) {
+        return datastore_no_memory(store, what, error);
+    }
     struct buffer text;
     buffer_init(&text, TEXT_LIMIT);
     append_said(&text, store, request);

@@ -127,7 +127,7 @@ static void begin_next(struct round *round)
 {
     struct http_request *request = &round->requests[round->n_begun++];
     struct transfer *transfer = round->transfers[round->n_busy];
-    if (transfer_begin(transfer, request)) {
+    if (transfer_begin(transfer, round->call, request)) {
         if (curl_multi_add_handle(round->http->multi, transfer->easy) == CURLM_OK) {
             round->n_busy++;
             return;
@@ -236,6 +236,8 @@ comrade_status http_perform(struct http *http, const comrade_call *call,
         request->status = 0;
         request->may_be_done = false;
         request->is_out_of_memory = false;
+        request->sent_ms = 0;
+        request->answered_ms = 0;
         request->date_ms = 0;
         request->failure[0] = '\0';
         buffer_init(&request->answer, HTTP_ANSWER_LIMIT);

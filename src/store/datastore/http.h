@@ -31,6 +31,8 @@ struct http_request {
     long status;           /* of the answer; 0: there is no whole one, and `failure` says why */
     bool may_be_done;      /* without an answer: the server may have seen the whole POST */
     bool is_out_of_memory; /* without an answer: that is why */
+    int64_t sent_ms;       /* a POST's last byte went out; by the call's clock, as the next */
+    int64_t answered_ms;   /* its answer began */
     int64_t date_ms;       /* the answer's Date, since 1970; 0: none */
     struct buffer answer;
     char failure[CURL_ERROR_SIZE]; /* may hold the host's name, never a header */

@@ -29,6 +29,9 @@ static size_t give_body(char *bytes, size_t size, size_t n, void *user)
     size_t n_bytes = size * n < n_left ? size * n : n_left;
     memcpy(bytes, transfer->request->body + transfer->n_given, n_bytes);
     transfer->n_given += n_bytes;
+    if (n_bytes == n_left) {
+        transfer->request->sent_ms = transfer->call->now_ms(transfer->call->clock);
+    }
     return n_bytes;
 }
 
@@ -59,6 +62,9 @@ static size_t watch_head(char *bytes, size_t size, size_t n, void *user)
 {
     struct transfer *transfer = user;
     transfer->has_whole_head = bytes[0] == '\r' || bytes[0] == '\n';
+    if (size * n > 5 && memcmp(bytes, "HTTP/", 5) == 0) {
+        transfer->request->answered_ms = transfer->call->now_ms(transfer->call->clock);
+    }
     return size * n;
 }
 
@@ -184,11 +190,14 @@ static void become_idle(struct transfer *transfer)
     curl_easy_reset(transfer->easy); /* nothing of the request is referred to any more */
     free_headers(transfer);
     transfer->request = NULL;
+    transfer->call = NULL;
 }
 
-bool transfer_begin(struct transfer *transfer, struct http_request *request)
+bool transfer_begin(struct transfer *transfer, const comrade_call *call,
+                    struct http_request *request)
 {
     transfer->request = request;
+    transfer->call = call;
     transfer->n_given = 0;
     transfer->has_whole_head = false;
     if (set_connection(transfer) && set_exchange(transfer)) {

@@ -7,6 +7,7 @@
 struct transfer {
     CURL *easy;
     struct http_request *request; /* borrowed while it is under way; NULL: idle */
+    const comrade_call *call;     /* with it */
     struct curl_slist *headers;
     size_t n_given;      /* bytes of the body that libcurl has taken */
     bool has_whole_head; /* the answer's headers have come to their end */
@@ -16,7 +17,8 @@ struct transfer {
 struct transfer *transfer_new(void);
 void transfer_free(struct transfer *transfer); /* NULL is fine; not while it is in a multi handle */
 /* Makes it ready to be added to a multi handle. False, and idle: out of memory. */
-bool transfer_begin(struct transfer *transfer, struct http_request *request);
+bool transfer_begin(struct transfer *transfer, const comrade_call *call,
+                    struct http_request *request);
 /* Not in a multi handle any more: what came of it goes into the request. The transfer is idle. */
 void transfer_end(struct transfer *transfer, CURLcode code);
 /* The same, where `why` it was given up before it was over. */

@@ -50,9 +50,9 @@ struct comrade_store {
 
 /* The server's clock by the last answer that told it, or this machine's before the first. */
 int64_t datastore_now_ms(const comrade_store *store, const comrade_call *call);
-/* It showed `server_ms` somewhere between then and now. */
+/* It showed `server_ms` somewhere between the two. */
 void datastore_clock_set(comrade_store *store, int64_t server_ms, int64_t sent_ms,
-                         int64_t received_ms);
+                         int64_t answered_ms);
 /* RFC 3339, as the server writes times. 0: it is none. */
 int64_t datastore_time_ms(const char *text);
 
@@ -76,17 +76,19 @@ struct api_request {
 
     enum api_code code;
     long http_status;
-    bool may_be_done;     /* although the answer does not say so */
-    json_t *answer;       /* an object; owned */
-    char status_name[40]; /* "RESOURCE_EXHAUSTED" */
-    char reason[64];      /* of google.rpc.ErrorInfo: "SERVICE_DISABLED", or "" */
-    char said[512];       /* the server's words, or the library's */
+    bool may_be_done;      /* although the answer does not say so */
+    bool is_out_of_memory; /* with NONE: that is why */
+    json_t *answer;        /* an object; owned */
+    char status_name[40];  /* "RESOURCE_EXHAUSTED" */
+    char reason[64];       /* of google.rpc.ErrorInfo: "SERVICE_DISABLED", or "" */
+    char said[512];        /* the server's words, or the library's */
 };
 
 /*
  * Sends them, at most DATASTORE_IN_FLIGHT at once, with a token that is good. OK: each has a code,
  * and it is one that the caller knows how to go on from: not OTHER, not NONE. Else what is wrong,
- * for the reader; UNKNOWN if `is_write` and one of them may have been done.
+ * for the reader; UNKNOWN if `is_write` and one of them may have been done, and else NO_MEMORY if
+ * there was none for an answer.
  */
 comrade_status api_perform(comrade_store *store, const comrade_call *call, const char *what,
                            bool is_write, struct api_request *requests, size_t n_requests,
