@@ -14,6 +14,8 @@ const LIBRARY = [path.join(PACKAGE, 'deps'), path.join(PACKAGE, '..', '..')]
   .find((folder) => fs.existsSync(path.join(folder, 'include', 'comrade.h')))
 
 const CC = process.env.CC || 'cc'
+const LD = process.env.LD || 'ld'
+const OBJCOPY = process.env.OBJCOPY || 'objcopy'
 const FLAGS = ['-std=gnu11', '-O2', '-g0', '-fPIC', '-fvisibility=hidden', '-fno-strict-aliasing', '-D_GNU_SOURCE']
 const LAYERS = ['base', 'core', 'store', 'store/memory', 'store/sqlite', 'cluster']
 
@@ -54,7 +56,7 @@ function hasHeaders(headers, flags) {
 }
 
 function checkTools() {
-  for (const tool of [CC, 'ld', 'objcopy']) {
+  for (const tool of [CC, LD, OBJCOPY]) {
     if (spawnSync(tool, ['--version'], { stdio: 'ignore' }).status !== 0) {
       throw new BuildError(`there is no ${tool}; install a C compiler: apt-get install gcc libc6-dev`)
     }
@@ -109,8 +111,8 @@ async function buildLibrary(work) {
     ...flagsOf(NEEDED.map(({ pkg }) => pkg)).compile]
   const objects = await compile(LAYERS.flatMap(layer), work, flags)
   const whole = path.join(work, 'comrade.o')
-  await run('ld', ['-r', '-o', whole, ...objects])
-  await run('objcopy', ['--localize-hidden', whole])
+  await run(LD, ['-r', '-o', whole, ...objects])
+  await run(OBJCOPY, ['--localize-hidden', whole])
   return whole
 }
 
@@ -123,7 +125,7 @@ async function archivesOf(needed, work) {
   for (const { archive } of needed) {
     const from = spawnSync(CC, [`-print-file-name=${archive}`], { encoding: 'utf8' }).stdout.trim()
     const to = path.join(work, archive)
-    await run('objcopy', ['--redefine-sym', 'stdin=comrade_no_stdin', from, to])
+    await run(OBJCOPY, ['--redefine-sym', 'stdin=comrade_no_stdin', from, to])
     objects.push(to)
   }
   return objects
