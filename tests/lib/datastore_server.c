@@ -187,3 +187,16 @@ void datastore_server_wipe(const struct datastore_server *server)
 {
     datastore_server_tell(server, "wipe");
 }
+
+void datastore_server_pause(const struct datastore_server *server)
+{
+    kill(server->pid, SIGSTOP);
+    siginfo_t stopped;
+    while (waitid(P_PID, (id_t)server->pid, &stopped, WSTOPPED) < 0 && errno == EINTR) {
+    }
+}
+
+void datastore_server_resume(const struct datastore_server *server)
+{
+    kill(server->pid, SIGCONT);
+}

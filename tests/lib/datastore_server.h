@@ -41,6 +41,9 @@ datastore_server_tell(const struct datastore_server *server, const char *format,
  */
 long long datastore_server_count(const struct datastore_server *server, const char *what);
 void datastore_server_reset_counts(const struct datastore_server *server);
+/* Stops its process, as SIGSTOP does, and lets it go on. It obeys no command meanwhile. */
+void datastore_server_pause(const struct datastore_server *server);
+void datastore_server_resume(const struct datastore_server *server);
 /* Forgets all entities. */
 void datastore_server_wipe(const struct datastore_server *server);
 
