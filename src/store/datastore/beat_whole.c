@@ -125,7 +125,11 @@ static comrade_status beat_part(struct beating *beating, const comrade_call *cal
             settle_part(&part);
         }
         json_decref(part.mutations);
-        free(part.transaction);
+        if (status == COMRADE_OK) {
+            free(part.transaction);
+        } else {
+            datastore_roll_back(beating->store, call, part.transaction);
+        }
         if (code == API_OTHER) {
             break; /* nothing that another attempt would mend */
         }

@@ -12,6 +12,7 @@ static void close_store(comrade_store *store)
     http_free(store->http);
     credentials_free(store->credentials);
     kept_finish(&store->kept);
+    free(store->orphan);
     place_finish(&store->place);
     free(store->shown_url);
     free(store);

@@ -43,6 +43,7 @@ struct comrade_store {
     struct clock clock;
     struct knows knows;
     struct kept kept;
+    char *orphan; /* a transaction that could not be rolled back yet; NULL: none */
 };
 
 /* --- clock.c -----------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ comrade_status datastore_no_memory(const comrade_store *store, const char *what,
 /* --- knows.c -----------------------------------------------------------------------------------
  */
 
-/* Finds out what the server knows, unless it is known. */
+/* Before a heartbeat or a write: finds out what the server knows, unless it is known. */
 comrade_status datastore_need_knows(comrade_store *store, const comrade_call *call,
                                     comrade_error *error);
 
@@ -149,6 +150,13 @@ const char *datastore_key_name(const json_t *key);
 comrade_status datastore_look_up(comrade_store *store, const comrade_call *call, const char *what,
                                  json_t *keys, char **transaction, json_t *found,
                                  comrade_error *error);
+
+/*
+ * Ends a transaction that was not committed, or not surely: what it has read stays locked until
+ * then, for a minute or so. Takes the name over; NULL is fine. Where the server cannot be reached
+ * it is done with the next heartbeat or write.
+ */
+void datastore_roll_back(comrade_store *store, const comrade_call *call, char *transaction);
 
 /* A pause between two attempts, longer with each and never twice the same. False: no time is left.
  */

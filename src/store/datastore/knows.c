@@ -165,6 +165,9 @@ static bool is_as_meant(struct probe *probe, comrade_status *status, bool *has_t
 comrade_status datastore_need_knows(comrade_store *store, const comrade_call *call,
                                     comrade_error *error)
 {
+    char *orphan = store->orphan;
+    store->orphan = NULL;
+    datastore_roll_back(store, call, orphan);
     if (store->knows.is_asked) {
         return COMRADE_OK;
     }

@@ -140,6 +140,25 @@ comrade_status datastore_look_up(comrade_store *store, const comrade_call *call,
     return status;
 }
 
+void datastore_roll_back(comrade_store *store, const comrade_call *call, char *transaction)
+{
+    if (transaction == NULL) {
+        return;
+    }
+    json_t *body = json_pack("{s:s}", "transaction", transaction);
+    if (body != NULL && store->place.database[0] != '\0') {
+        json_object_set_new(body, "databaseId", json_string(store->place.database));
+    }
+    struct api_request request;
+    comrade_status status =
+        api_ask(store, call, "end a transaction", false, "rollback", body, &request, NULL);
+    bool is_reached = status == COMRADE_OK || request.http_status != 0;
+    api_finish(&request);
+    char *ended = is_reached ? transaction : store->orphan;
+    store->orphan = is_reached ? store->orphan : transaction;
+    free(ended);
+}
+
 bool datastore_pause(const comrade_call *call, unsigned attempt)
 {
     unsigned doublings = attempt < PAUSE_DOUBLINGS ? attempt : PAUSE_DOUBLINGS;

@@ -135,18 +135,6 @@ static enum outcome outcome_of(const struct batch *batch, const struct api_reque
     return OUTCOME_DONE;
 }
 
-static void roll_back(struct batch *batch, const comrade_call *call)
-{
-    struct api_request request;
-    json_t *body = json_pack("{s:s}", "transaction", batch->transaction);
-    const char *database = batch->store->place.database;
-    if (body != NULL && database[0] != '\0') {
-        json_object_set_new(body, "databaseId", json_string(database));
-    }
-    api_ask(batch->store, call, "write", false, "rollback", body, &request, NULL);
-    api_finish(&request);
-}
-
 static comrade_status commit(struct batch *batch, const comrade_call *call, json_t *mutations,
                              enum outcome *outcome, comrade_error *error)
 {
@@ -193,8 +181,9 @@ static comrade_status attempt(struct batch *batch, const comrade_call *call, enu
     } else {
         json_decref(mutations);
     }
-    if (!must_commit && batch->transaction != NULL) {
-        roll_back(batch, call); /* lets go of its locks */
+    if (!must_commit || status != COMRADE_OK || *outcome != OUTCOME_DONE) {
+        datastore_roll_back(batch->store, call, batch->transaction); /* lets go of its locks */
+        batch->transaction = NULL;
     }
     return status;
 }
