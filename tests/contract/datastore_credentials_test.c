@@ -112,6 +112,29 @@ static void gclouds_file_is_below_home(void **state)
     expect_name("the metadata server");
 }
 
+static void the_environment_says_who_pays_before_the_file_does(void **state)
+{
+    (void)state;
+    google_write_user(&scene.google);
+    scene_find(scene.google.file);
+    assert_null(credentials_quota_project(scene.credentials));
+    expect_name("gcloud's user");
+    google_write(&scene.google,
+                 "{\"type\":\"authorized_user\",\"client_id\":\"c\",\"client_secret\":\"s\","
+                 "\"refresh_token\":\"r\",\"quota_project_id\":\"payer\"}");
+    scene_find(scene.google.file);
+    assert_string_equal(credentials_quota_project(scene.credentials), "payer");
+    expect_name("gcloud's user");
+    setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "example.com:other", 1);
+    scene_find(scene.google.file);
+    assert_string_equal(credentials_quota_project(scene.credentials), "example.com:other");
+    expect_name("gcloud's user");
+    unlink(scene.google.file);
+    scene_find(NULL);
+    assert_string_equal(credentials_quota_project(scene.credentials), "example.com:other");
+    expect_name("the metadata server");
+}
+
 /* --- The life of a token -----------------------------------------------------------------------
  */
 
@@ -329,6 +352,7 @@ int main(void)
         CASE(a_machine_of_googles_gets_a_token),
         CASE(the_url_comes_before_the_environment_and_that_before_gcloud),
         CASE(gclouds_file_is_below_home),
+        CASE(the_environment_says_who_pays_before_the_file_does),
         CASE(a_token_is_renewed_before_it_ends),
         CASE(a_renewal_that_fails_is_no_error_while_the_old_is_good),
         CASE(a_renewal_in_silence_leaves_time_for_the_call),

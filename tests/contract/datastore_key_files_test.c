@@ -145,6 +145,21 @@ static const struct odd_file odd_files[] = {
      "has no token_uri" HINT},
 };
 
+static void a_project_that_pays_is_one(void **state)
+{
+    (void)state;
+    google_write(&scene.google, USER "\"client_secret\":\"s\",\"refresh_token\":\"r\","
+                                     "\"quota_project_id\":\"a\\r\\nb: c\"}");
+    expect_refused_file(COMRADE_INVALID,
+                        FILE_IS "has a quota_project_id that is no id of a project; set it: gcloud "
+                                "auth application-default set-quota-project PROJECT");
+    google_write_user(&scene.google);
+    setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "My Project", 1);
+    expect_refused_file(COMRADE_INVALID,
+                        "datastore://proj: credentials: GOOGLE_CLOUD_QUOTA_PROJECT is "
+                        "\"My Project\", which is no id of a project; correct it, or unset it");
+}
+
 static void a_file_that_will_not_do_says_why(void **state)
 {
     (void)state;
@@ -302,6 +317,7 @@ int main(void)
         CASE(what_is_no_json_is_not_repeated),
         CASE(a_key_in_place_of_a_file_is_not_shown),
         CASE(a_file_that_will_not_do_says_why),
+        CASE(a_project_that_pays_is_one),
         CASE(a_key_of_another_kind_says_so),
         CASE(a_damaged_file_is_harmless),
         CASE(a_file_without_token_uri_means_googles),

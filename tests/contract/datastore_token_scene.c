@@ -50,7 +50,7 @@ int scene_end(void **state)
 {
     (void)state;
     static const char *const names[] = {"GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME",
-                                        "GCE_METADATA_HOST"};
+                                        "GCE_METADATA_HOST", "GOOGLE_CLOUD_QUOTA_PROJECT"};
     credentials_free(scene.credentials);
     scene.credentials = NULL;
     http_free(scene.http);

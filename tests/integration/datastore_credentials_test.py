@@ -88,6 +88,21 @@ def test_a_user_of_gcloud_lists(program):
     assert "hunter2" not in done.stderr and "1//" not in done.stderr
 
 
+def test_the_project_that_pays_is_told(program, server):
+    def payers(**environment):
+        server.order("record on")
+        program("list", check=DONE, env=environment)
+        return {request["headers"].get("x-goog-user-project") for request in server.order("requests")}
+
+    uri = json.loads(program.key_file.read_text())["token_uri"]
+    assert payers() == {None}
+    program.key_file.write_text(json.dumps(
+        {"type": "authorized_user", "client_id": "c", "client_secret": "s", "token_uri": uri,
+         "refresh_token": "1//refresh", "quota_project_id": "payer"}))
+    assert payers() == {"payer"}
+    assert payers(GOOGLE_CLOUD_QUOTA_PROJECT="other") == {"other"}
+
+
 @pytest.mark.parametrize("event", ["tokens revoke", "tokens life 1", "clock 3600000"])
 def test_a_member_stays_when_its_token_is_revoked_or_ends(program, server, event):
     agent = run(program)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_LIMIT = 8 * 1024, N_HEADERS_MAX = 2 };
+enum { TEXT_LIMIT = 8 * 1024, N_HEADERS_MAX = 3 };
 
 /* --- What came back ----------------------------------------------------------------------------
  */
@@ -148,6 +148,7 @@ static void note_time(comrade_store *store, const struct api_request *requests,
 struct frame {
     struct buffer authorization;
     struct buffer routing;
+    struct buffer quota;
     const char *headers[N_HEADERS_MAX];
     size_t n_headers;
 };
@@ -159,6 +160,7 @@ static void frame_finish(struct frame *frame)
     }
     buffer_finish(&frame->authorization);
     buffer_finish(&frame->routing);
+    buffer_finish(&frame->quota);
 }
 
 static comrade_status frame_make(comrade_store *store, const comrade_call *call,
@@ -181,6 +183,12 @@ static comrade_status frame_make(comrade_store *store, const comrade_call *call,
         is_done = is_done &&
                   buffer_append_format(&frame->authorization, "authorization: Bearer %s", token);
         frame->headers[frame->n_headers++] = buffer_text(&frame->authorization);
+    }
+    const char *payer =
+        store->credentials == NULL ? NULL : credentials_quota_project(store->credentials);
+    if (payer != NULL) {
+        is_done = is_done && buffer_append_format(&frame->quota, "x-goog-user-project: %s", payer);
+        frame->headers[frame->n_headers++] = buffer_text(&frame->quota);
     }
     return is_done ? COMRADE_OK : datastore_no_memory(store, "send", error);
 }
@@ -230,6 +238,7 @@ static comrade_status send_with_token(comrade_store *store, const comrade_call *
     struct frame frame = {0};
     buffer_init(&frame.authorization, TEXT_LIMIT * 4);
     buffer_init(&frame.routing, TEXT_LIMIT);
+    buffer_init(&frame.quota, TEXT_LIMIT);
     comrade_status status = frame_make(store, call, &frame, error);
     if (status == COMRADE_OK &&
         send_once(store, call, is_write, requests, n_requests, &frame) != COMRADE_OK) {

@@ -30,6 +30,7 @@ struct credentials {
     const char *shown_url; /* borrowed */
     const char *origin;    /* a constant */
     char *file;            /* NULL: the machine's */
+    char *quota_project;   /* that the environment names; NULL: it does not */
     struct identity identity;
     char *token; /* NULL: none */
     int64_t end_ms;
@@ -82,6 +83,25 @@ static comrade_status find_file(const char *file, struct credentials *credential
     return find_default(&credentials->file);
 }
 
+static comrade_status find_quota_project(struct credentials *credentials, comrade_error *error)
+{
+    const char *named = environment("GOOGLE_CLOUD_QUOTA_PROJECT");
+    if (named == NULL) {
+        return COMRADE_OK;
+    }
+    if (!identity_is_project(named)) {
+        return comrade_error_set(error, COMRADE_INVALID,
+                                 "%s: credentials: GOOGLE_CLOUD_QUOTA_PROJECT is \"%s\", which is "
+                                 "no id of a project; correct it, or unset it",
+                                 credentials->shown_url, named);
+    }
+    credentials->quota_project = strdup(named);
+    return credentials->quota_project != NULL
+               ? COMRADE_OK
+               : comrade_error_set(error, COMRADE_NO_MEMORY, "%s: credentials: out of memory",
+                                   credentials->shown_url);
+}
+
 comrade_status credentials_new(const char *file, const char *shown_url,
                                struct credentials **credentials, comrade_error *error)
 {
@@ -99,6 +119,9 @@ comrade_status credentials_new(const char *file, const char *shown_url,
                                   error)
             : identity_read(made->file, made->origin, shown_url, &made->identity, error);
     if (status == COMRADE_OK) {
+        status = find_quota_project(made, error);
+    }
+    if (status == COMRADE_OK) {
         *credentials = made;
     } else {
         credentials_free(made);
@@ -114,7 +137,14 @@ void credentials_free(struct credentials *credentials)
     identity_finish(&credentials->identity);
     secret_free(credentials->token);
     free(credentials->file);
+    free(credentials->quota_project);
     free(credentials);
+}
+
+const char *credentials_quota_project(const struct credentials *credentials)
+{
+    return credentials->quota_project != NULL ? credentials->quota_project
+                                              : credentials->identity.quota_project;
 }
 
 const char *credentials_name(const struct credentials *credentials)

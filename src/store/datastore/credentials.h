@@ -34,6 +34,12 @@ comrade_status credentials_token(struct credentials *credentials, struct http *h
                                  comrade_error *error);
 /* The server refused the token: the next call gets a new one. */
 void credentials_forget(struct credentials *credentials);
+/*
+ * The project whose quota requests count to, and which pays for them: what the environment's
+ * GOOGLE_CLOUD_QUOTA_PROJECT says, else the file. NULL: Google decides. Borrowed until the next
+ * token is asked for.
+ */
+const char *credentials_quota_project(const struct credentials *credentials);
 /* For errors and checks: "service account x@y (FILE)", "the metadata server", … */
 const char *credentials_name(const struct credentials *credentials);
 

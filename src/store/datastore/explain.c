@@ -21,6 +21,12 @@ struct meaning {
 
 /* The first row that fits. To add one: before the more general. */
 static const struct meaning meanings[] = {
+    {"PERMISSION_DENIED", "requires a quota project", COMRADE_DENIED, true,
+     "gcloud auth application-default set-quota-project %P, or set GOOGLE_CLOUD_QUOTA_PROJECT=%P"},
+    {"PERMISSION_DENIED", "USER_PROJECT_DENIED", COMRADE_DENIED, true,
+     "another project is to pay (GOOGLE_CLOUD_QUOTA_PROJECT, or quota_project_id in the "
+     "credentials "
+     "file); grant roles/serviceusage.serviceUsageConsumer there, or name %P"},
     {"PERMISSION_DENIED", "SERVICE_DISABLED", COMRADE_DENIED, true,
      "switch the API on: gcloud services enable datastore.googleapis.com --project=%P"},
     {"PERMISSION_DENIED", "has not been used in project", COMRADE_DENIED, true,

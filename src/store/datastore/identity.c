@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_MAX_BYTES = 64 * 1024 };
+enum { FILE_MAX_BYTES = 64 * 1024, PROJECT_MAX_BYTES = 100 };
 
 static const char google_token_url[] = "https://oauth2.googleapis.com/token";
 
@@ -48,6 +48,7 @@ void identity_finish(struct identity *identity)
     free(identity->client_id);
     secret_free(identity->client_secret);
     secret_free(identity->refresh_token);
+    free(identity->quota_project);
     *identity = (struct identity){0};
 }
 
@@ -230,6 +231,29 @@ static comrade_status read_user(const struct source *source, const json_t *objec
     return status == COMRADE_OK ? set_name(source, "gcloud's user", "", identity) : status;
 }
 
+bool identity_is_project(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.:");
+    return text[len] == '\0' && len > 0 && len <= PROJECT_MAX_BYTES;
+}
+
+/* gcloud writes it for users; it counts in a service account's file as well. */
+static comrade_status read_quota_project(const struct source *source, const json_t *object,
+                                         struct identity *identity)
+{
+    comrade_status status = COMRADE_OK;
+    if (json_object_get(object, "quota_project_id") == NULL) {
+        return COMRADE_OK;
+    }
+    identity->quota_project = copy_field(source, object, "quota_project_id", &status);
+    if (status == COMRADE_OK && !identity_is_project(identity->quota_project)) {
+        status =
+            REFUSE(source, COMRADE_INVALID, "has a quota_project_id that is no id of a project; %s",
+                   "set it: gcloud auth application-default set-quota-project PROJECT");
+    }
+    return status;
+}
+
 static comrade_status read_object(const struct source *source, const json_t *object,
                                   struct identity *identity)
 {
@@ -251,6 +275,9 @@ static comrade_status read_object(const struct source *source, const json_t *obj
                       is_client ? "is an OAuth client, which is nobody's credentials"
                                 : "has no type, and is no credentials file",
                       hint);
+    }
+    if (status == COMRADE_OK) {
+        status = read_quota_project(source, object, identity);
     }
     return status == COMRADE_OK ? read_token_url(source, object, identity) : status;
 }

@@ -6,6 +6,7 @@
 
 #include <comrade.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 
 enum identity_kind {
     IDENTITY_SERVICE_ACCOUNT, /* a key of its own */
@@ -24,6 +25,7 @@ struct identity {
     char *client_id; /* of a user */
     char *client_secret;
     char *refresh_token;
+    char *quota_project; /* whose quota requests count to; NULL: the file does not say */
 };
 
 /*
@@ -35,6 +37,8 @@ comrade_status identity_read(const char *file, const char *origin, const char *s
 /* Errors: NO_MEMORY. */
 comrade_status identity_of_machine(const char *host, const char *shown_url,
                                    struct identity *identity, comrade_error *error);
+/* May it go into a header as a project's id? */
+bool identity_is_project(const char *text);
 void identity_finish(struct identity *identity); /* a finished one is empty */
 
 #endif
