@@ -130,7 +130,8 @@ void datastore_server_fresh_url(struct datastore_server *server, char *url)
     server->n_urls++;
 }
 
-static char *ask(const struct datastore_server *server, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static char *ask(const struct datastore_server *server,
+                                                       const char *format, va_list arguments)
 {
     char command[COMMAND_SIZE];
     int len = vsnprintf(command, sizeof command - 1, format, arguments);

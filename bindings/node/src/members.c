@@ -33,14 +33,18 @@ static char *room(struct text *text, size_t len)
     return text->has_failed ? NULL : text->bytes + text->len;
 }
 
-static void append(struct text *text, const char *piece)
+static void append_bytes(struct text *text, const char *bytes, size_t len)
 {
-    size_t len = strlen(piece);
     char *to = room(text, len);
     if (to != NULL) {
-        memcpy(to, piece, len);
+        memcpy(to, bytes, len);
         text->len += len;
     }
+}
+
+static void append(struct text *text, const char *piece)
+{
+    append_bytes(text, piece, strlen(piece));
 }
 
 static void append_string(struct text *text, const char *piece)
