@@ -6,6 +6,7 @@
 #include "lib/datastore_server.h"
 #include "store/datastore/datastore.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,12 +97,136 @@ static void a_batch_that_fails_amid_is_unknown(void **state)
     }
 }
 
+/* --- What a server does at times ----------------------------------------------------------------
+ */
+
+/* How many requests a heartbeat takes. */
+static long long beat_once(comrade_store *store, const char *id)
+{
+    datastore_server_reset_counts(server);
+    beat(&datastore_driver, store, id, 1, NULL);
+    return datastore_server_count(server, "calls");
+}
+
+static void a_collision_of_the_probe_says_nothing_of_the_server(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 6; n++) {
+        comrade_store *store = open_fresh();
+        for (int passed = 0; passed < n; passed++) {
+            datastore_server_tell(server, "fault commit 1 delay 0");
+        }
+        datastore_server_tell(server, "fault commit 2 status 409");
+        assert_int_equal(contract_put(&datastore_driver, store, "web", "a", 1, 1), COMRADE_OK);
+        assert_int_equal(beat_once(store, "a"), 1);
+        close_store(store);
+    }
+}
+
+static void a_probe_that_collides_for_ever_is_made_again(void **state)
+{
+    (void)state;
+    comrade_store *store = open_fresh();
+    datastore_server_tell(server, "fault commit 6 status 409");
+    assert_int_equal(bump_many(store, 1, NULL), COMRADE_UNAVAILABLE);
+    assert_int_equal(contract_put(&datastore_driver, store, "web", "a", 1, 1), COMRADE_OK);
+    assert_int_equal(beat_once(store, "a"), 1);
+    close_store(store);
+}
+
+static void reads_in_many_answers_are_whole(void **state)
+{
+    (void)state;
+    comrade_store *store = open_fresh();
+    static const char *const ids[] = {"a", "b", "c", "d"};
+    for (size_t i = 0; i < 4; i++) {
+        contract_put(&datastore_driver, store, i < 2 ? "db" : "web", ids[i], 1, 1);
+    }
+    datastore_server_tell(server, "set lookup_max 1");
+    datastore_server_tell(server, "set batch_max 1");
+    const comrade_snapshot_query queries[] = {
+        {.scope = COMRADE_SCOPE_IDS, .ids = ids, .n_ids = 4, .limit = 100},
+        {.scope = COMRADE_SCOPE_IDS, .ids = ids, .n_ids = 4, .limit = 3},
+        {.scope = COMRADE_SCOPE_ALL, .limit = 100},
+        {.scope = COMRADE_SCOPE_ALL, .limit = 1}};
+    for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++) {
+        struct snapshot snapshot;
+        look(&datastore_driver, store, &queries[i], &snapshot);
+        assert_int_equal(snapshot.n_records, 4);
+        assert_int_equal(snapshot.n_roles, 2);
+        assert_true(snapshot.roles[0].revision > 0 && snapshot.roles[1].revision > 0);
+        snapshot_finish(&snapshot);
+    }
+    comrade_beat beats[] = {{"a", 1}, {"b", 1}, {"c", 1}, {"d", 1}};
+    comrade_beat_result results[4];
+    comrade_beat_summary summary;
+    comrade_call call = contract_call();
+    assert_int_equal(datastore_driver.heartbeat(store, &call, beats, 4, results, &summary, NULL),
+                     COMRADE_OK);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(results[i].status, COMRADE_OK);
+    }
+    datastore_server_tell(server, "set lookup_max 1000");
+    datastore_server_tell(server, "set batch_max 300");
+    close_store(store);
+}
+
+/* --- Older servers -----------------------------------------------------------------------------
+ */
+
+/* As of the last heartbeat or write, by the server. */
+static int64_t updated_of(comrade_store *store, const char *id)
+{
+    comrade_snapshot_query query = {.scope = COMRADE_SCOPE_IDS, .ids = &id, .n_ids = 1, .limit = 1};
+    struct snapshot snapshot;
+    look(&datastore_driver, store, &query, &snapshot);
+    assert_int_equal(snapshot.n_records, 1);
+    int64_t updated_ms = snapshot.records[0].updated_ms;
+    snapshot_finish(&snapshot);
+    return updated_ms;
+}
+
+static void let_time_pass_a_little(void)
+{
+    poll(NULL, 0, 20);
+}
+
+static void a_server_that_is_replaced_by_an_older_one_shows_new_heartbeats(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"a", "__b__"};
+    char url[DATASTORE_URL_SIZE];
+    datastore_server_fresh_url(server, url);
+    comrade_store *store = contract_must_open(&datastore_driver, url, "");
+    contract_put(&datastore_driver, store, "web", ids[0], 1, 1);
+    contract_put(&datastore_driver, store, "web", ids[1], 1, 1);
+    close_store(store);
+    datastore_server_tell(server, "set base_versions false");
+    store = contract_must_open(&datastore_driver, url, "");
+    for (size_t i = 0; i < 2; i++) {
+        int64_t before_ms = updated_of(store, ids[i]);
+        let_time_pass_a_little();
+        beat(&datastore_driver, store, ids[i], 1, NULL);
+        assert_true(updated_of(store, ids[i]) > before_ms);
+        before_ms = updated_of(store, ids[i]);
+        let_time_pass_a_little();
+        contract_put(&datastore_driver, store, "web", ids[i], 2, 1);
+        assert_true(updated_of(store, ids[i]) > before_ms);
+    }
+    datastore_server_tell(server, "set base_versions true");
+    close_store(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_after_the_commit_leaves_it_unknown),
         cmocka_unit_test(an_error_that_says_nothing_was_done_is_believed),
         cmocka_unit_test(a_batch_that_fails_amid_is_unknown),
+        cmocka_unit_test(a_collision_of_the_probe_says_nothing_of_the_server),
+        cmocka_unit_test(a_probe_that_collides_for_ever_is_made_again),
+        cmocka_unit_test(reads_in_many_answers_are_whole),
+        cmocka_unit_test(a_server_that_is_replaced_by_an_older_one_shows_new_heartbeats),
     };
     server = datastore_server_start(NULL);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -376,7 +376,7 @@ MUTANTS = (
            "unit_text_test", "a_terminal_escape_is_shown_escaped"),
     # --- Datastore ---
     Mutant("datastore-takes-a-kept-value-for-done", "of two who saw the same revision one conflicts",
-           "src/store/datastore/write.c", 'json_string("FAIL")', 'json_string("SERVER_VALUE")',
+           "src/store/datastore/write.c", '"FAIL"', '"SERVER_VALUE"',
            DATASTORE, "of_two_who_saw_the_same_revision_one_conflicts"),
     Mutant("datastore-s-conflicting-heartbeat-counts", "a heartbeat tells what others wrote",
            "src/store/datastore/heartbeat.c",

@@ -108,9 +108,13 @@ static void read_answer(struct api_request *request, const struct http_request *
     }
 }
 
-/* What an answer says of the server's time. 0: nothing. */
-static int64_t time_in(const json_t *answer)
+/* What an answer says of the server's time. 0: nothing, or that of an earlier read. */
+static int64_t time_in(const struct api_request *request)
 {
+    const json_t *answer = request->answer;
+    if (strstr(request->body, "\"readTime\":") != NULL) {
+        return 0;
+    }
     const char *const texts[] = {api_text(answer, "commitTime"), api_text(answer, "readTime"),
                                  api_text(json_object_get(answer, "batch"), "readTime")};
     int64_t server_ms = 0;
@@ -128,7 +132,7 @@ static void note_time(comrade_store *store, const struct api_request *requests,
     bool may_be_date = !store->clock.is_known;
     int64_t least_doubt_ms = INT64_MAX;
     for (size_t i = 0; i < n_requests; i++) {
-        int64_t server_ms = time_in(requests[i].answer);
+        int64_t server_ms = time_in(&requests[i]);
         int64_t doubt_ms = https[i].answered_ms - https[i].sent_ms;
         if (server_ms == 0 && may_be_date) {
             server_ms = https[i].date_ms;
@@ -288,13 +292,21 @@ comrade_status api_perform(comrade_store *store, const comrade_call *call, const
     return status;
 }
 
+char *api_body(const comrade_store *store, json_t *body)
+{
+    const char *database = store->place.database;
+    bool is_whole =
+        database[0] == '\0' || json_object_set_new(body, "databaseId", json_string(database)) == 0;
+    char *text = is_whole ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    return text;
+}
+
 comrade_status api_ask(comrade_store *store, const comrade_call *call, const char *what,
                        bool is_write, const char *method, json_t *body, struct api_request *request,
                        comrade_error *error)
 {
-    *request = (struct api_request){.method = method,
-                                    .body = body == NULL ? NULL : json_dumps(body, JSON_COMPACT)};
-    json_decref(body);
+    *request = (struct api_request){.method = method, .body = api_body(store, body)};
     if (request->body == NULL) {
         return datastore_no_memory(store, what, error);
     }

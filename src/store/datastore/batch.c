@@ -92,7 +92,9 @@ static bool take_found(struct batch *batch, const json_t *result)
         return stored_role_read(held->properties, held->name, &held->role);
     }
     /* The key's name ends with the answer. */
-    json_array_append(batch->texts, entity);
+    if (json_array_append(batch->texts, entity) != 0) {
+        return false;
+    }
     enum entity_kind read = entity_read(entity, batch->texts, &held->record);
     held->is_member = read == ENTITY_RECORD;
     return read != ENTITY_NO_MEMORY;

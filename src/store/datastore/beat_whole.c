@@ -19,16 +19,22 @@ struct part {
     json_t *mutations;
 };
 
-/* All of the entity, with its heartbeat. NULL: out of memory. */
-static json_t *mutation_of(const comrade_store *store, json_t *entity, int64_t now_ms)
+/* All of the member's properties, with its heartbeat. NULL: out of memory. */
+static json_t *mutation_of(const comrade_store *store, const char *id, json_t *properties,
+                           int64_t now_ms)
 {
-    json_object_set_new(json_object_get(entity, "properties"), ENTITY_UPDATED,
-                        value_number(now_ms));
-    if (!store->knows.transforms) {
-        return json_pack("{s:O}", "update", entity);
+    /* A server that sets it no more would leave it as it was. */
+    json_object_del(properties, ENTITY_SERVER_UPDATED);
+    if (json_object_set_new(properties, ENTITY_UPDATED, value_number(now_ms)) != 0) {
+        return NULL;
     }
-    return json_pack("{s:O,s:[{s:s,s:s}]}", "update", entity, "propertyTransforms", "property",
-                     ENTITY_SERVER_UPDATED, "setToServerValue", "REQUEST_TIME");
+    json_t *key = datastore_key(store, DATASTORE_MEMBERS, id);
+    if (!store->knows.transforms) {
+        return json_pack("{s:{s:o,s:O}}", "update", "key", key, "properties", properties);
+    }
+    return json_pack("{s:{s:o,s:O},s:[{s:s,s:s}]}", "update", "key", key, "properties", properties,
+                     "propertyTransforms", "property", ENTITY_SERVER_UPDATED, "setToServerValue",
+                     "REQUEST_TIME");
 }
 
 /* Asks for all of the part, and makes mutations of those that have a heartbeat. */
@@ -40,10 +46,13 @@ static comrade_status read_part(struct part *part, const comrade_call *call, com
     for (size_t i = part->first; i < part->first + part->n && is_done; i++) {
         is_done = beating_ask(beating, i, keys);
     }
+    if (!is_done) {
+        json_decref(keys);
+        return datastore_no_memory(beating->store, "heartbeat", error);
+    }
     json_t *found = json_array();
-    comrade_status status = is_done ? datastore_look_up(beating->store, call, "heartbeat", keys,
-                                                        &part->transaction, found, error)
-                                    : datastore_no_memory(beating->store, "heartbeat", error);
+    comrade_status status = datastore_look_up(beating->store, call, "heartbeat", keys,
+                                              &part->transaction, found, error);
     if (status == COMRADE_OK) {
         status = beating_read(beating, call, found, error);
     }
@@ -60,11 +69,15 @@ static comrade_status read_part(struct part *part, const comrade_call *call, com
             at++;
         }
         if (at < part->first + part->n && !beating->is_settled[at]) {
-            json_array_append_new(part->mutations, mutation_of(beating->store, entity, now_ms));
+            json_t *mutation = mutation_of(beating->store, beating->beats[at].id,
+                                           json_object_get(entity, "properties"), now_ms);
+            is_done = is_done && json_array_append_new(part->mutations, mutation) == 0;
         }
     }
     json_decref(found);
-    return status;
+    return status == COMRADE_OK && !is_done
+               ? datastore_no_memory(beating->store, "heartbeat", error)
+               : status;
 }
 
 static comrade_status commit_part(struct part *part, const comrade_call *call, enum api_code *code,
@@ -74,9 +87,6 @@ static comrade_status commit_part(struct part *part, const comrade_call *call, e
     json_t *body =
         json_pack("{s:s,s:s,s:O}", "mode", "TRANSACTIONAL", "transaction",
                   part->transaction == NULL ? "" : part->transaction, "mutations", part->mutations);
-    if (body != NULL && store->place.database[0] != '\0') {
-        json_object_set_new(body, "databaseId", json_string(store->place.database));
-    }
     struct api_request request;
     comrade_status status =
         api_ask(store, call, "heartbeat", false, "commit", body, &request, error);

@@ -261,6 +261,7 @@ json_t *entity_write_own(const comrade_record *record, const json_t *before)
 {
     json_t *properties = before == NULL ? json_object() : json_deep_copy(before);
     json_t *own = own_of(&record->own);
+    json_object_del(properties, ENTITY_SERVER_UPDATED); /* `updated` says it, until the next one */
     bool is_done = properties != NULL && own != NULL &&
                    put(properties, ENTITY_ROLE, value_indexed(value_text(record->role))) &&
                    put(properties, "created", value_number(record->own.created_ms)) &&

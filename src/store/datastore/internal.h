@@ -94,6 +94,11 @@ struct api_request {
 comrade_status api_perform(comrade_store *store, const comrade_call *call, const char *what,
                            bool is_write, struct api_request *requests, size_t n_requests,
                            comrade_error *error);
+/*
+ * The text of a body, with the database's name in it, where it has one. Takes the body over. NULL:
+ * out of memory.
+ */
+char *api_body(const comrade_store *store, json_t *body);
 /* Takes the body over; NULL is NO_MEMORY. */
 comrade_status api_ask(comrade_store *store, const comrade_call *call, const char *what,
                        bool is_write, const char *method, json_t *body, struct api_request *request,
@@ -138,8 +143,16 @@ json_t *datastore_key(const comrade_store *store, const char *suffix, const char
  * end there, which keeps names apart, and in their order. NULL: out of memory.
  */
 json_t *datastore_name(const char *name);
-/* Undoes that in the key of a result, once, when it has arrived. */
-void datastore_restore_name(json_t *result);
+/* Undoes that in the key of a result, once, when it has arrived. False: out of memory. */
+bool datastore_restore_name(json_t *result);
+
+/* The time that a read was of, as text; "" is the present. */
+enum { DATASTORE_MOMENT_SIZE = 40 };
+
+json_t *datastore_read_options(const char *moment);
+/* Takes the time of the first answer that is shown to it. */
+void datastore_note_moment(char moment[DATASTORE_MOMENT_SIZE], const json_t *answer);
+
 /* The name in a key; NULL: it has a number, or is no child of the root. */
 const char *datastore_key_name(const json_t *key);
 /*

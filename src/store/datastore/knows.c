@@ -33,14 +33,9 @@ static comrade_status commit_once(struct probe *probe, bool is_single, json_t *m
 {
     comrade_store *store = probe->store;
     json_t *body =
-        json_pack("{s:s,s:[O]}", "mode", is_single ? "TRANSACTIONAL" : "NON_TRANSACTIONAL",
-                  "mutations", mutation);
-    if (body != NULL && is_single) {
-        json_object_set_new(body, "singleUseTransaction", json_pack("{s:{}}", "readWrite"));
-    }
-    if (body != NULL && store->place.database[0] != '\0') {
-        json_object_set_new(body, "databaseId", json_string(store->place.database));
-    }
+        is_single ? json_pack("{s:s,s:{s:{}},s:[O]}", "mode", "TRANSACTIONAL",
+                              "singleUseTransaction", "readWrite", "mutations", mutation)
+                  : json_pack("{s:s,s:[O]}", "mode", "NON_TRANSACTIONAL", "mutations", mutation);
     struct api_request request;
     comrade_status status =
         api_ask(store, probe->call, what, false, "commit", body, &request, error);
@@ -98,7 +93,10 @@ static json_t *based(const struct probe *probe, json_t *mutation)
 {
     char version[24];
     snprintf(version, sizeof version, "%lld", (long long)probe->version);
-    json_object_set_new(mutation, "baseVersion", json_string(version));
+    if (json_object_set_new(mutation, "baseVersion", json_string(version)) != 0) {
+        json_decref(mutation);
+        return NULL;
+    }
     return mutation;
 }
 
@@ -108,7 +106,7 @@ static json_t *masked(const struct probe *probe, int64_t number)
                                  entity(probe, json_pack("{s:o}", "changed", value_number(number))),
                                  "propertyMask", "paths", "changed", "propertyTransforms",
                                  "property", "time", "setToServerValue", "REQUEST_TIME");
-    return mutation == NULL ? NULL : based(probe, mutation);
+    return based(probe, mutation);
 }
 
 /* Each step: false if the server is found not to know it, or on failure, which is in *status. */
@@ -141,8 +139,7 @@ static bool fails_whole(struct probe *probe, comrade_status *status, comrade_err
     json_t *mutation =
         json_pack("{s:o,s:s}", "delete", datastore_key(probe->store, DATASTORE_PROBES, probe->name),
                   "conflictResolutionStrategy", "FAIL");
-    *status =
-        commit(probe, true, API_ABORTED, mutation == NULL ? NULL : based(probe, mutation), error);
+    *status = commit(probe, true, API_ABORTED, based(probe, mutation), error);
     return *status == COMRADE_OK && probe->code == API_ABORTED;
 }
 

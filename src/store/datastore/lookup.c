@@ -1,4 +1,6 @@
-/* Keys, and the reading of what they name. A single lookup shows one moment of all that it reads.
+/*
+ * Keys, and the reading of what they name. A lookup shows one moment of all that it reads: where it
+ * takes several requests, those behind the first read as of its time, or in its transaction.
  */
 #include "store/datastore/internal.h"
 
@@ -12,14 +14,9 @@ enum { PAUSE_MS = 10, PAUSE_DOUBLINGS = 5, DEFERRALS_MAX = 100 };
 json_t *datastore_partition(const comrade_store *store)
 {
     const struct place *place = &store->place;
-    json_t *partition = json_pack("{s:s}", "projectId", place->project);
-    if (partition != NULL && place->database[0] != '\0') {
-        json_object_set_new(partition, "databaseId", json_string(place->database));
-    }
-    if (partition != NULL && place->name_space[0] != '\0') {
-        json_object_set_new(partition, "namespaceId", json_string(place->name_space));
-    }
-    return partition;
+    return json_pack("{s:s,s:s*,s:s*}", "projectId", place->project, "databaseId",
+                     place->database[0] == '\0' ? NULL : place->database, "namespaceId",
+                     place->name_space[0] == '\0' ? NULL : place->name_space);
 }
 
 json_t *datastore_key(const comrade_store *store, const char *suffix, const char *name)
@@ -42,16 +39,15 @@ json_t *datastore_name(const char *name)
     return is_like_reserved(name, strlen(name)) ? json_sprintf("%s ", name) : json_string(name);
 }
 
-void datastore_restore_name(json_t *result)
+bool datastore_restore_name(json_t *result)
 {
     json_t *entity = json_object_get(result, "entity");
     json_t *path = json_object_get(json_object_get(entity, "key"), "path");
     json_t *last = json_array_get(path, 0);
     const char *name = datastore_key_name(json_object_get(entity, "key"));
     size_t len = name == NULL ? 0 : strlen(name);
-    if (len > 0 && name[len - 1] == ' ' && is_like_reserved(name, len)) {
-        json_object_set_new(last, "name", json_stringn(name, len - 1));
-    }
+    bool is_changed = len > 0 && name[len - 1] == ' ' && is_like_reserved(name, len);
+    return !is_changed || json_object_set_new(last, "name", json_stringn(name, len - 1)) == 0;
 }
 
 const char *datastore_key_name(const json_t *key)
@@ -62,48 +58,67 @@ const char *datastore_key_name(const json_t *key)
                : json_string_value(json_object_get(json_array_get(path, 0), "name"));
 }
 
-/* The next keys, as many as one request takes. */
+/* The next keys, as many as one request takes. NULL: out of memory. */
 static json_t *next_keys(json_t *keys)
 {
     json_t *some = json_array();
-    for (size_t n = 0; n < DATASTORE_KEYS_MAX && json_array_size(keys) > 0; n++) {
+    bool is_done = some != NULL;
+    for (size_t n = 0; n < DATASTORE_KEYS_MAX && json_array_size(keys) > 0 && is_done; n++) {
         size_t last = json_array_size(keys) - 1;
-        json_array_append(some, json_array_get(keys, last));
+        is_done = json_array_append(some, json_array_get(keys, last)) == 0;
         json_array_remove(keys, last);
+    }
+    if (!is_done) {
+        json_decref(some);
+        return NULL;
     }
     return some;
 }
 
-static json_t *read_options(bool must_begin, const char *transaction)
+json_t *datastore_read_options(const char *moment)
 {
-    if (transaction != NULL) {
-        return json_pack("{s:s}", "transaction", transaction);
-    }
-    return must_begin ? json_pack("{s:{s:{}}}", "newTransaction", "readWrite")
-                      : json_pack("{s:s}", "readConsistency", "STRONG");
+    return moment[0] == '\0' ? json_pack("{s:s}", "readConsistency", "STRONG")
+                             : json_pack("{s:s}", "readTime", moment);
 }
 
-static void take_found(json_t *results, json_t *found)
+void datastore_note_moment(char moment[DATASTORE_MOMENT_SIZE], const json_t *answer)
+{
+    const char *read_time = api_text(answer, "readTime");
+    if (moment[0] == '\0' && strlen(read_time) < DATASTORE_MOMENT_SIZE) {
+        memcpy(moment, read_time, strlen(read_time) + 1);
+    }
+}
+
+static json_t *read_options(char **transaction, const char *moment)
+{
+    if (transaction == NULL) {
+        return datastore_read_options(moment);
+    }
+    return *transaction == NULL ? json_pack("{s:{s:{}}}", "newTransaction", "readWrite")
+                                : json_pack("{s:s}", "transaction", *transaction);
+}
+
+/* False: out of memory. */
+static bool take_found(json_t *results, json_t *found)
 {
     size_t i;
     json_t *result;
+    bool is_done = true;
     json_array_foreach(results, i, result)
     {
-        datastore_restore_name(result);
-        json_array_append(found, result);
+        is_done =
+            is_done && datastore_restore_name(result) && json_array_append(found, result) == 0;
     }
+    return is_done;
 }
 
 static comrade_status look_up_some(comrade_store *store, const comrade_call *call, const char *what,
-                                   json_t *keys, char **transaction, json_t *found,
+                                   json_t *keys, char **transaction,
+                                   char moment[DATASTORE_MOMENT_SIZE], json_t *found,
                                    comrade_error *error)
 {
-    const char *name = transaction == NULL ? NULL : *transaction;
     json_t *body = json_pack("{s:o,s:o}", "keys", next_keys(keys), "readOptions",
-                             read_options(transaction != NULL && name == NULL, name));
-    if (body != NULL && store->place.database[0] != '\0') {
-        json_object_set_new(body, "databaseId", json_string(store->place.database));
-    }
+                             read_options(transaction, moment));
     struct api_request request;
     comrade_status status = api_ask(store, call, what, false, "lookup", body, &request, error);
     if (status == COMRADE_OK && request.code != API_OK) {
@@ -111,13 +126,15 @@ static comrade_status look_up_some(comrade_store *store, const comrade_call *cal
     }
     bool is_done = true;
     if (status == COMRADE_OK) {
-        take_found(json_object_get(request.answer, "found"), found);
-        json_array_extend(keys, json_object_get(request.answer, "deferred"));
+        json_t *deferred = json_object_get(request.answer, "deferred");
         const char *begun = api_text(request.answer, "transaction");
-        if (transaction != NULL && name == NULL && begun[0] != '\0') {
+        if (transaction != NULL && *transaction == NULL && begun[0] != '\0') {
             *transaction = strdup(begun);
             is_done = *transaction != NULL;
         }
+        is_done = is_done && take_found(json_object_get(request.answer, "found"), found) &&
+                  (deferred == NULL || json_array_extend(keys, deferred) == 0);
+        datastore_note_moment(moment, request.answer);
     }
     api_finish(&request);
     return is_done ? status : datastore_no_memory(store, what, error);
@@ -130,11 +147,13 @@ comrade_status datastore_look_up(comrade_store *store, const comrade_call *call,
     comrade_status status =
         keys == NULL || found == NULL ? datastore_no_memory(store, what, error) : COMRADE_OK;
     size_t limit = json_array_size(keys) / DATASTORE_KEYS_MAX + DEFERRALS_MAX;
+    char moment[DATASTORE_MOMENT_SIZE] = "";
     for (size_t n = 0; json_array_size(keys) > 0 && status == COMRADE_OK; n++) {
-        status = n == limit ? comrade_error_set(error, COMRADE_UNAVAILABLE,
-                                                "%s: %s: the server puts it off again and again",
-                                                store->shown_url, what)
-                            : look_up_some(store, call, what, keys, transaction, found, error);
+        status = n == limit
+                     ? comrade_error_set(error, COMRADE_UNAVAILABLE,
+                                         "%s: %s: the server puts it off again and again",
+                                         store->shown_url, what)
+                     : look_up_some(store, call, what, keys, transaction, moment, found, error);
     }
     json_decref(keys);
     return status;
@@ -146,9 +165,6 @@ void datastore_roll_back(comrade_store *store, const comrade_call *call, char *t
         return;
     }
     json_t *body = json_pack("{s:s}", "transaction", transaction);
-    if (body != NULL && store->place.database[0] != '\0') {
-        json_object_set_new(body, "databaseId", json_string(store->place.database));
-    }
     struct api_request request;
     comrade_status status =
         api_ask(store, call, "end a transaction", false, "rollback", body, &request, NULL);

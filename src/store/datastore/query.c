@@ -2,7 +2,8 @@
  * A query is JSON of the API's, made piece by piece: what takes a piece that could not be made
  * makes nothing, so that only query_run() asks whether there was memory.
  *
- * Within a query the server's cursors lead from one answer to the next.
+ * Within a query the server's cursors lead from one answer to the next, and all of them show the
+ * moment of the first.
  */
 #include "store/datastore/query.h"
 
@@ -52,10 +53,6 @@ json_t *query_new(const comrade_store *store, const char *suffix, enum query_ord
 
 json_t *query_with(json_t *query, json_t *filter)
 {
-    if (query == NULL) {
-        json_decref(filter);
-        return NULL;
-    }
     if (json_object_set_new(query, "filter", filter) != 0) {
         json_decref(query);
         return NULL;
@@ -63,14 +60,10 @@ json_t *query_with(json_t *query, json_t *filter)
     return query;
 }
 
-static json_t *request_of(const comrade_store *store, json_t *query)
+static json_t *request_of(const comrade_store *store, const char *moment, json_t *query)
 {
-    json_t *body = json_pack("{s:o,s:{s:s},s:O}", "partitionId", datastore_partition(store),
-                             "readOptions", "readConsistency", "STRONG", "query", query);
-    if (body != NULL && store->place.database[0] != '\0') {
-        json_object_set_new(body, "databaseId", json_string(store->place.database));
-    }
-    return body;
+    return json_pack("{s:o,s:o,s:O}", "partitionId", datastore_partition(store), "readOptions",
+                     datastore_read_options(moment), "query", query);
 }
 
 /* --- What is answered --------------------------------------------------------------------------
@@ -84,7 +77,7 @@ static bool take_useful(const json_t *batch, bool (*is_of_use)(const json_t *ent
     json_t *result;
     json_array_foreach(json_object_get(batch, "entityResults"), i, result)
     {
-        datastore_restore_name(result);
+        is_done = is_done && datastore_restore_name(result);
         json_t *entity = json_object_get(result, "entity");
         if (is_of_use(entity)) {
             is_done = is_done && json_array_append(entities, entity) == 0;
@@ -95,18 +88,19 @@ static bool take_useful(const json_t *batch, bool (*is_of_use)(const json_t *ent
 
 /* *cursor: where the query goes on, to be freed; NULL: there is no more. */
 static comrade_status ask(comrade_store *store, const comrade_call *call, json_t *query,
-                          bool (*is_of_use)(const json_t *entity), json_t *entities, char **cursor,
-                          comrade_error *error)
+                          bool (*is_of_use)(const json_t *entity), json_t *entities,
+                          char moment[DATASTORE_MOMENT_SIZE], char **cursor, comrade_error *error)
 {
     struct api_request request;
-    comrade_status status =
-        api_ask(store, call, "read", false, "runQuery", request_of(store, query), &request, error);
+    comrade_status status = api_ask(store, call, "read", false, "runQuery",
+                                    request_of(store, moment, query), &request, error);
     if (status == COMRADE_OK && request.code != API_OK) {
         status = datastore_explain(store, call, "read", false, &request, error);
     }
     if (status == COMRADE_OK) {
         const json_t *batch = json_object_get(request.answer, "batch");
         bool is_done = take_useful(batch, is_of_use, entities);
+        datastore_note_moment(moment, batch);
         /* Of what was no use there may be more behind the limit. */
         const char *more = api_text(batch, "moreResults");
         bool is_finished =
@@ -133,10 +127,11 @@ comrade_status query_run(comrade_store *store, const comrade_call *call, json_t 
     comrade_status status =
         query == NULL || entities == NULL ? datastore_no_memory(store, "read", error) : COMRADE_OK;
     bool has_more = true;
+    char moment[DATASTORE_MOMENT_SIZE] = "";
     for (size_t n = 0; status == COMRADE_OK && has_more; n++) {
         char *cursor = NULL;
         status = set_limit(query, limit, entities)
-                     ? ask(store, call, query, is_of_use, entities, &cursor, error)
+                     ? ask(store, call, query, is_of_use, entities, moment, &cursor, error)
                      : datastore_no_memory(store, "read", error);
         has_more = cursor != NULL && (limit == 0 || json_array_size(entities) < limit);
         if (status == COMRADE_OK && has_more &&

@@ -88,6 +88,15 @@ static comrade_status read_members(struct reading *reading, const comrade_cursor
 /* --- Roles -------------------------------------------------------------------------------------
  */
 
+/* False: out of memory. */
+static bool add_role(struct reading *reading, const json_t *entity)
+{
+    const char *name = datastore_key_name(json_object_get(entity, "key"));
+    json_t *properties = json_object_get(entity, "properties");
+    return name == NULL || !json_is_object(properties) ||
+           json_object_set(reading->roles, name, properties) == 0;
+}
+
 static comrade_status read_all_roles(struct reading *reading, comrade_error *error)
 {
     comrade_store *store = reading->store;
@@ -96,34 +105,32 @@ static comrade_status read_all_roles(struct reading *reading, comrade_error *err
     comrade_status status = query_run(store, reading->call, query, 0, is_any, entities, error);
     size_t i;
     const json_t *entity;
+    bool is_done = true;
     json_array_foreach(entities, i, entity)
     {
-        const char *name = datastore_key_name(json_object_get(entity, "key"));
-        if (name != NULL) {
-            json_object_set(reading->roles, name, json_object_get(entity, "properties"));
-        }
+        is_done = is_done && add_role(reading, entity);
     }
     json_decref(entities);
-    return status;
+    return status == COMRADE_OK && !is_done ? datastore_no_memory(reading->store, "read", error)
+                                            : status;
 }
 
-/* Adds to `roles` what a lookup found, and to `members` the rest. */
-static void sort_found(struct reading *reading, const json_t *found)
+/* Adds to `roles` what a lookup found, and to `members` the rest. False: out of memory. */
+static bool sort_found(struct reading *reading, const json_t *found)
 {
     size_t i;
     const json_t *result;
+    bool is_done = true;
     json_array_foreach(found, i, result)
     {
         json_t *entity = json_object_get(result, "entity");
-        const json_t *key = json_object_get(entity, "key");
-        const char *name = datastore_key_name(key);
-        const char *kind = api_text(json_array_get(json_object_get(key, "path"), 0), "kind");
-        if (strcmp(kind, reading->store->place.kind) == 0) {
-            json_array_append(reading->members, entity);
-        } else if (name != NULL) {
-            json_object_set(reading->roles, name, json_object_get(entity, "properties"));
-        }
+        const json_t *path = json_object_get(json_object_get(entity, "key"), "path");
+        const char *kind = api_text(json_array_get(path, 0), "kind");
+        bool is_role = strcmp(kind, reading->store->place.kind) != 0;
+        is_done = is_done && (is_role ? add_role(reading, entity)
+                                      : json_array_append(reading->members, entity) == 0);
     }
+    return is_done;
 }
 
 static comrade_status look_up(struct reading *reading, json_t *keys, comrade_error *error)
@@ -131,7 +138,9 @@ static comrade_status look_up(struct reading *reading, json_t *keys, comrade_err
     json_t *found = json_array();
     comrade_status status =
         datastore_look_up(reading->store, reading->call, "read", keys, NULL, found, error);
-    sort_found(reading, found);
+    if (status == COMRADE_OK && !sort_found(reading, found)) {
+        status = datastore_no_memory(reading->store, "read", error);
+    }
     json_decref(found);
     return status;
 }
@@ -152,33 +161,43 @@ static bool name_roles(struct reading *reading)
     return is_done;
 }
 
-/* Those that have a place in `roles`. */
+/* Those that have a place in `roles`, and what `keys` name, which it takes over. */
 static comrade_status look_roles_up(struct reading *reading, json_t *keys, comrade_error *error)
 {
     const char *name;
     json_t *properties;
+    bool is_done = keys != NULL;
     json_object_foreach(reading->roles, name, properties)
     {
-        json_array_append_new(keys, datastore_key(reading->store, DATASTORE_ROLES, name));
+        is_done = is_done && json_array_append_new(
+                                 keys, datastore_key(reading->store, DATASTORE_ROLES, name)) == 0;
     }
-    return json_array_size(keys) == 0 ? (json_decref(keys), COMRADE_OK)
-                                      : look_up(reading, keys, error);
+    if (!is_done) {
+        json_decref(keys);
+        return datastore_no_memory(reading->store, "read", error);
+    }
+    return look_up(reading, keys, error);
 }
 
-/* The ids of a page: the next `limit` of those that are asked for. */
+/* The ids of a page: the next `limit` of those that are asked for. NULL: out of memory. */
 static json_t *keys_of_ids(const struct reading *reading)
 {
     json_t *keys = json_array();
-    for (size_t i = reading->first_id; i < reading->end_id; i++) {
-        json_array_append_new(
-            keys, datastore_key(reading->store, DATASTORE_MEMBERS, reading->query->ids[i]));
+    bool is_done = true;
+    for (size_t i = reading->first_id; i < reading->end_id && is_done; i++) {
+        is_done = json_array_append_new(keys, datastore_key(reading->store, DATASTORE_MEMBERS,
+                                                            reading->query->ids[i])) == 0;
+    }
+    if (!is_done) {
+        json_decref(keys);
+        return NULL;
     }
     return keys;
 }
 
 /*
  * By ids: the first lookup tells which roles there are to be looked up, and the second one reads
- * everything, in one moment if it fits in one request.
+ * everything, as of one moment.
  */
 static comrade_status read_ids(struct reading *reading, const comrade_cursor *from,
                                comrade_error *error)
@@ -206,8 +225,9 @@ static comrade_status read_page(struct reading *reading, const comrade_cursor *f
 {
     const comrade_snapshot_query *query = reading->query;
     comrade_status status = COMRADE_OK;
-    if (query->scope == COMRADE_SCOPE_ROLE) {
-        json_object_set_new(reading->roles, query->role, json_null());
+    if (query->scope == COMRADE_SCOPE_ROLE &&
+        json_object_set_new(reading->roles, query->role, json_null()) != 0) {
+        return datastore_no_memory(reading->store, "read", error);
     }
     if (query->scope == COMRADE_SCOPE_IDS && !query->roles_only) {
         return read_ids(reading, from, error);

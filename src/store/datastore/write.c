@@ -25,24 +25,25 @@ static json_t *mutation_of(const struct batch *batch, const struct held *held)
     const comrade_store *store = batch->store;
     json_t *key = datastore_key(
         store, held->kind == HELD_ROLE ? DATASTORE_ROLES : DATASTORE_MEMBERS, held->name);
-    json_t *mutation;
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)held->version);
+    bool is_guarded = held->version != 0 && store->knows.versions;
+    const char *version = is_guarded ? text : NULL;
+    const char *strategy = is_guarded ? "FAIL" : NULL;
     if (held->properties == NULL) {
-        mutation = json_pack("{s:o}", "delete", key);
-    } else {
-        mutation = json_pack("{s:{s:o,s:O}}", held->version == 0 ? "insert" : "update", "key", key,
-                             "properties", held->properties);
+        return json_pack("{s:o,s:s*,s:s*}", "delete", key, "baseVersion", version,
+                         "conflictResolutionStrategy", strategy);
     }
-    if (mutation != NULL && held->version != 0 && store->knows.versions) {
-        char version[24];
-        snprintf(version, sizeof version, "%lld", (long long)held->version);
-        json_object_set_new(mutation, "baseVersion", json_string(version));
-        json_object_set_new(mutation, "conflictResolutionStrategy", json_string("FAIL"));
-    }
-    if (mutation != NULL && held->is_beaten && held->properties != NULL &&
-        store->knows.transforms) {
+    json_t *mutation =
+        json_pack("{s:{s:o,s:O},s:s*,s:s*}", held->version == 0 ? "insert" : "update", "key", key,
+                  "properties", held->properties, "baseVersion", version,
+                  "conflictResolutionStrategy", strategy);
+    if (held->is_beaten && store->knows.transforms &&
         json_object_set_new(mutation, "propertyTransforms",
                             json_pack("[{s:s,s:s}]", "property", ENTITY_SERVER_UPDATED,
-                                      "setToServerValue", "REQUEST_TIME"));
+                                      "setToServerValue", "REQUEST_TIME")) != 0) {
+        json_decref(mutation);
+        return NULL;
     }
     return mutation;
 }
@@ -68,17 +69,11 @@ static json_t *mutations_of(const struct batch *batch)
 
 static json_t *commit_of(const struct batch *batch, json_t *mutations)
 {
-    json_t *body = json_pack("{s:s,s:o}", "mode", "TRANSACTIONAL", "mutations", mutations);
-    if (body != NULL && batch->transaction != NULL) {
-        json_object_set_new(body, "transaction", json_string(batch->transaction));
-    } else if (body != NULL) {
-        json_object_set_new(body, "singleUseTransaction", json_pack("{s:{}}", "readWrite"));
-    }
-    const char *database = batch->store->place.database;
-    if (body != NULL && database[0] != '\0') {
-        json_object_set_new(body, "databaseId", json_string(database));
-    }
-    return body;
+    return batch->transaction != NULL
+               ? json_pack("{s:s,s:s,s:o}", "mode", "TRANSACTIONAL", "transaction",
+                           batch->transaction, "mutations", mutations)
+               : json_pack("{s:s,s:{s:{}},s:o}", "mode", "TRANSACTIONAL", "singleUseTransaction",
+                           "readWrite", "mutations", mutations);
 }
 
 /* The heartbeats that follow need not read what was just written. */
@@ -138,10 +133,8 @@ static enum outcome outcome_of(const struct batch *batch, const struct api_reque
 static comrade_status commit(struct batch *batch, const comrade_call *call, json_t *mutations,
                              enum outcome *outcome, comrade_error *error)
 {
-    struct api_request request = {.method = "commit", .body = NULL};
-    json_t *body = commit_of(batch, mutations);
-    request.body = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
-    json_decref(body);
+    struct api_request request = {.method = "commit",
+                                  .body = api_body(batch->store, commit_of(batch, mutations))};
     if (request.body == NULL) {
         return datastore_no_memory(batch->store, "write", error);
     }
