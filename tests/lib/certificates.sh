@@ -2,6 +2,7 @@
 # certificates.sh FOLDER: makes what a test of TLS needs. Of each there is NAME.crt and NAME.key:
 #   ca, other_ca       authorities
 #   server             for the host db.example.org, signed by ca
+#   local              for the host localhost, signed by ca
 #   client             for the user "certified", signed by ca
 #   stranger           for the user "certified", signed by other_ca
 # Needs openssl. It takes a fifth of a second.
@@ -28,5 +29,6 @@ signed() {
 authority ca
 authority other_ca
 signed server /CN=db.example.org ca subjectAltName=DNS:db.example.org
+signed local /CN=localhost ca subjectAltName=DNS:localhost
 signed client /CN=certified ca
 signed stranger /CN=certified other_ca

@@ -24,6 +24,7 @@ struct http {
     CURLM *multi;
     struct transfer *idle[IDLE_TRANSFERS_MAX];
     size_t n_idle;
+    struct trust trust;
 };
 
 static CURLM *new_multi(void)
@@ -36,6 +37,17 @@ static CURLM *new_multi(void)
     return multi;
 }
 
+/* NULL where it is not set, or empty. False: out of memory. */
+static bool copy_variable(const char *name, char **value)
+{
+    const char *set = getenv(name);
+    if (set == NULL || set[0] == '\0') {
+        return true;
+    }
+    *value = strdup(set);
+    return *value != NULL;
+}
+
 struct http *http_new(void)
 {
     /* Counted, and safe on any thread since libcurl 7.84; never undone, for others may use it. */
@@ -46,9 +58,11 @@ struct http *http_new(void)
     if (http == NULL) {
         return NULL;
     }
-    http->multi = new_multi();
-    if (http->multi == NULL) {
-        free(http);
+    bool is_made = copy_variable("SSL_CERT_FILE", &http->trust.file) &&
+                   copy_variable("SSL_CERT_DIR", &http->trust.folder) &&
+                   (http->multi = new_multi()) != NULL;
+    if (!is_made) {
+        http_free(http);
         return NULL;
     }
     return http;
@@ -63,6 +77,8 @@ void http_free(struct http *http)
         transfer_free(http->idle[i]);
     }
     curl_multi_cleanup(http->multi);
+    free(http->trust.file);
+    free(http->trust.folder);
     free(http);
 }
 
@@ -88,7 +104,7 @@ struct round {
 
 static struct transfer *take_transfer(struct http *http)
 {
-    return http->n_idle > 0 ? http->idle[--http->n_idle] : transfer_new();
+    return http->n_idle > 0 ? http->idle[--http->n_idle] : transfer_new(&http->trust);
 }
 
 static void put_back(struct http *http, struct transfer *transfer)

@@ -38,7 +38,10 @@ struct http_request {
     char failure[CURL_ERROR_SIZE]; /* may hold the host's name, never a header */
 };
 
-/* NULL: out of memory. */
+/*
+ * Servers are believed that the environment's SSL_CERT_FILE and SSL_CERT_DIR vouch for, as OpenSSL
+ * reads them; what is not set is the system's. NULL: out of memory.
+ */
 struct http *http_new(void);
 /* Waits for nothing. NULL is fine. */
 void http_free(struct http *http);

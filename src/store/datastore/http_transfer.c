@@ -79,7 +79,7 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
 /* --- Begin --------------------------------------------------------------------------------------
  */
 
-struct transfer *transfer_new(void)
+struct transfer *transfer_new(const struct trust *trust)
 {
     struct transfer *transfer = calloc(1, sizeof *transfer);
     if (transfer == NULL) {
@@ -90,6 +90,7 @@ struct transfer *transfer_new(void)
         free(transfer);
         return NULL;
     }
+    transfer->trust = trust;
     return transfer;
 }
 
@@ -171,6 +172,15 @@ static bool set_connection(struct transfer *transfer)
            (request->connect_ms == 0 || SET(CONNECTTIMEOUT_MS, (long)request->connect_ms));
 }
 
+/* A proxy that is spoken to by TLS is as private as an endpoint. */
+static bool set_trust(struct transfer *transfer)
+{
+    const struct trust *trust = transfer->trust;
+    return (trust->file == NULL || (SET(CAINFO, trust->file) && SET(PROXY_CAINFO, trust->file))) &&
+           (trust->folder == NULL ||
+            (SET(CAPATH, trust->folder) && SET(PROXY_CAPATH, trust->folder)));
+}
+
 static bool set_exchange(struct transfer *transfer)
 {
     struct http_request *request = transfer->request;
@@ -200,7 +210,7 @@ bool transfer_begin(struct transfer *transfer, const comrade_call *call,
     transfer->call = call;
     transfer->n_given = 0;
     transfer->has_whole_head = false;
-    if (set_connection(transfer) && set_exchange(transfer)) {
+    if (set_connection(transfer) && set_trust(transfer) && set_exchange(transfer)) {
         return true;
     }
     become_idle(transfer);
@@ -235,6 +245,22 @@ static const char *reason_of(const struct http_request *request, CURLcode code)
     }
 }
 
+/* What libcurl says of certificates, and what can be done. */
+static void advise(struct http_request *request, CURLcode code)
+{
+    const char *said = request->failure;
+    size_t len = strlen(said);
+    if (code == CURLE_SSL_CACERT_BADFILE) {
+        snprintf(request->failure + len, sizeof request->failure - len,
+                 "; correct SSL_CERT_FILE, or unset it");
+    } else if (code == CURLE_PEER_FAILED_VERIFICATION &&
+               (strstr(said, "issuer") != NULL || strstr(said, "self") != NULL)) {
+        snprintf(request->failure + len, sizeof request->failure - len,
+                 "; where a proxy or the endpoint has an authority of its own, name the file of "
+                 "its certificate in SSL_CERT_FILE");
+    }
+}
+
 /* Without an answer. */
 static void fail(struct transfer *transfer, const char *why)
 {
@@ -258,6 +284,7 @@ void transfer_end(struct transfer *transfer, CURLcode code)
     } else {
         request->is_out_of_memory = request->is_out_of_memory || code == CURLE_OUT_OF_MEMORY;
         fail(transfer, reason_of(request, code));
+        advise(request, code);
     }
     become_idle(transfer);
 }

@@ -4,8 +4,15 @@
 
 #include "store/datastore/http.h"
 
+/* Whose certificates are good beside the system's: see http_new(). */
+struct trust {
+    char *file;   /* NULL: the system's */
+    char *folder; /* NULL: the system's */
+};
+
 struct transfer {
     CURL *easy;
+    const struct trust *trust;    /* borrowed */
     struct http_request *request; /* borrowed while it is under way; NULL: idle */
     const comrade_call *call;     /* with it */
     struct curl_slist *headers;
@@ -13,8 +20,8 @@ struct transfer {
     bool has_whole_head; /* the answer's headers have come to their end */
 };
 
-/* NULL: out of memory. */
-struct transfer *transfer_new(void);
+/* The trust is borrowed until it is freed. NULL: out of memory. */
+struct transfer *transfer_new(const struct trust *trust);
 void transfer_free(struct transfer *transfer); /* NULL is fine; not while it is in a multi handle */
 /* Makes it ready to be added to a multi handle. False, and idle: out of memory. */
 bool transfer_begin(struct transfer *transfer, const comrade_call *call,
