@@ -101,6 +101,7 @@ def test_the_project_that_pays_is_told(program, server):
          "refresh_token": "1//refresh", "quota_project_id": "payer"}))
     assert payers() == {"payer"}
     assert payers(GOOGLE_CLOUD_QUOTA_PROJECT="other") == {"other"}
+    assert "the quota of the project payer" in program("store", "check", check=DONE).stdout
 
 
 @pytest.mark.parametrize("event", ["tokens revoke", "tokens life 1", "clock 3600000"])

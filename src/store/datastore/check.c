@@ -36,6 +36,11 @@ static void tell_place(const comrade_store *store, const struct findings *findin
     tell(findings, false, "asked at %s as %s", place->endpoint,
          store->credentials == NULL ? "nobody: it wants no credentials"
                                     : credentials_name(store->credentials));
+    const char *payer =
+        store->credentials == NULL ? NULL : credentials_quota_project(store->credentials);
+    if (payer != NULL) {
+        tell(findings, false, "requests count to the quota of the project %s", payer);
+    }
 }
 
 static void tell_knows(const comrade_store *store, const struct findings *findings)
