@@ -9,10 +9,26 @@ const { queryOf, requestOptionsOf } = require('./query')
 const { readMembers } = require('./members')
 const { openCluster, placeOf } = require('./store')
 
+const MIN_MEMBERS_MAX = 1000000 // the library's
+
+// Any number, as the original took it: what no number of members exceeds forbids every kill.
+function minimumOf(number) {
+  return Number.isNaN(number) ? MIN_MEMBERS_MAX : Math.min(Math.max(Math.trunc(number), 0), MIN_MEMBERS_MAX)
+}
+
 function minimumsOf(roles) {
   return Object.entries(roles)
     .filter(([, role]) => typeof role?.minMembers === 'number')
-    .flatMap(([name, role]) => [name, role.minMembers])
+    .flatMap(([name, role]) => [name, minimumOf(role.minMembers)])
+}
+
+// What is written for everybody is not guessed.
+function mustBeMinimum(number) {
+  if (!Number.isInteger(number) || number < 0 || number > MIN_MEMBERS_MAX) {
+    throw Object.assign(new Error(`minMembers must be null or an integer from 0 to ${MIN_MEMBERS_MAX}`),
+      { code: 'INVALID' })
+  }
+  return number
 }
 
 function mustNameRole(options) {
@@ -136,9 +152,10 @@ class Client {
   }
 
   // The minimum for everybody; null: nobody says anything again.
-  setRole(role, { minMembers }, callback) {
+  setRole(role, { minMembers } = {}, callback) {
     return callbackOrPromise(callback, (done) => {
-      binding.clientSetRole(this.#need(), role, minMembers ?? -1, (error) => done(error))
+      const minimum = minMembers === null ? -1 : mustBeMinimum(minMembers)
+      binding.clientSetRole(this.#need(), role, minimum, (error) => done(error))
     })
   }
 

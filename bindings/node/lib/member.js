@@ -11,8 +11,28 @@ const { openCluster } = require('./store')
 
 const EXIT_DELAY_MS = 60 * 1000
 
+const SAVE_TIMEOUT_MS = 15 * 1000
+
+// As in the original, what holds nothing is no metadata.
 function textOf(metadata) {
-  return metadata === undefined || metadata === null ? '{}' : JSON.stringify(metadata)
+  const isNothing = !metadata || (Array.isArray(metadata) && metadata.length === 0)
+  return isNothing ? '{}' : JSON.stringify(metadata)
+}
+
+// `done`, once; it is told so when it has not been called in time.
+function inTime(done) {
+  let isOver = false
+  const finish = (error) => {
+    clearTimeout(timer)
+    if (!isOver) {
+      isOver = true
+      done(error)
+    }
+  }
+  const timer = setTimeout(() => finish(Object.assign(
+    new Error('the store has not answered in time; the record is written as soon as it does'),
+    { code: 'TIMED_OUT' })), SAVE_TIMEOUT_MS)
+  return finish
 }
 
 class Member extends EventEmitter {
@@ -22,13 +42,14 @@ class Member extends EventEmitter {
   #isRunning = false
   #exitDelay
   #registered // of the promise that start() returns
+  #saves = [] // of before the start and after the stop: one after the other, and the start after them
 
   constructor(options = {}) {
     super()
     if (!options.role) {
       throw Object.assign(new Error('You must set a role'), { code: 'INVALID' })
     }
-    this.id = options.id || randomUUID()
+    this.id = options.id ? String(options.id) : randomUUID()
     this.role = options.role
     this.metadata = options.metadata
     this.created = Date.now()
@@ -48,16 +69,22 @@ class Member extends EventEmitter {
     if (this.started) {
       return this.#registered.promise
     }
+    this.#native = this.#create() // with what the metadata has become
     this.started = true
     this.#registered = {}
     this.#registered.promise = new Promise((resolve, reject) => {
       Object.assign(this.#registered, { resolve, reject })
     })
     this.#registered.promise.catch(() => {})
-    this.#native = this.#create() // with what the metadata has become
     this.#isRunning = true
-    binding.memberStart(this.#native, (...event) => this.#onEvent(...event))
+    if (this.#isActive()) {
+      this.#run()
+    }
     return this.#registered.promise
+  }
+
+  #run() {
+    binding.memberStart(this.#native, (...event) => this.#onEvent(...event))
   }
 
   // The heartbeats end; the record stays, and others will see it grow old.
@@ -89,6 +116,10 @@ class Member extends EventEmitter {
       case 'error':
         this.#tellError(error)
         break
+      case 'zombified':
+        this.alive = false
+        this.emit('zombified')
+        break
       default:
         this.emit(name)
     }
@@ -99,6 +130,7 @@ class Member extends EventEmitter {
   #onShutdown(data) {
     this.alive = false
     this.shutdownDate = data.shutdownDate
+    this.shutdownEmitted = true
     binding.memberUnref(this.#native)
     if (this.listenerCount('shutdown') === 0) {
       this.killProcess = true
@@ -144,22 +176,50 @@ class Member extends EventEmitter {
 
   #save(done) {
     this.updated = Date.now()
-    if (this.#isRunning) {
-      binding.memberReport(this.#native, this.alive, textOf(this.metadata), (error) => done(error))
+    if (this.#isActive()) {
+      binding.memberReport(this.#native, this.alive, textOf(this.metadata), inTime(done))
       return
     }
+    // By a member that starts for this alone: one id is not started twice at once.
     const once = this.#create()
-    binding.memberStart(once, () => {})
-    binding.memberReport(once, this.alive, textOf(this.metadata), (error) => {
-      binding.memberStop(once)
-      done(error)
-    })
+    const { alive } = this
+    this.#saves.push(() => this.#saveBy(once, alive, done))
+    if (this.#saves.length === 1) {
+      this.#saves[0]()
+    }
+  }
+
+  #isActive() {
+    return this.#isRunning && this.#saves.length === 0
+  }
+
+  #saveBy(once, alive, done) {
+    let isOver = false
+    const finish = (error) => {
+      if (!isOver) {
+        isOver = true
+        binding.memberStop(once)
+        this.#saves.shift()
+        this.#goOn()
+        done(error)
+      }
+    }
+    binding.memberStart(once, (name, error) => error && finish(error))
+    binding.memberReport(once, alive, undefined, finish)
+  }
+
+  #goOn() {
+    if (this.#saves.length > 0) {
+      this.#saves[0]()
+    } else if (this.#isRunning) {
+      this.#run()
+    }
   }
 
   // A heartbeat now.
   update(callback) {
     return callbackOrPromise(callback, (done) => {
-      if (!this.#isRunning) {
+      if (!this.#isActive()) {
         this.#save(done)
         return
       }
@@ -172,7 +232,7 @@ class Member extends EventEmitter {
   reportDead(callback) {
     this.alive = false
     return callbackOrPromise(callback, (done) => {
-      if (this.#isRunning) {
+      if (this.#isActive()) {
         binding.memberReport(this.#native, false, undefined, (error) => done(error))
         return
       }
