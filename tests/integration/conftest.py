@@ -199,12 +199,23 @@ class DatastoreServer:
     """Speaks Datastore's REST v1 on a free loopback port: see tests/lib/datastore_server.py."""
 
     def __init__(self, *options):
-        self.process = subprocess.Popen([DATASTORE_SERVER, *options], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
+        self.options = options
+        self.port = 0  # any that is free
+        self.n_projects = 0
+        self.start()
+
+    def start(self):
+        """Empty; after kill() on the same port."""
+        self.process = subprocess.Popen([DATASTORE_SERVER, f"--port={self.port}", *self.options],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         word, port = self.process.stdout.readline().split()
         assert word == "ready"
+        self.port = int(port)
         self.host = f"127.0.0.1:{port}"
-        self.n_projects = 0
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(HANG_S)
 
     def order(self, command):
         """Returns what it answered, if anything."""

@@ -163,7 +163,7 @@ class Server:
         if arguments.certificate:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(arguments.certificate, arguments.key)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = socket.create_server(("127.0.0.1", arguments.port), backlog=512)
         self.port = self.listener.getsockname()[1]
         for setting in arguments.set:
             self.obey(["set", *setting.split("=", 1)])
@@ -319,6 +319,7 @@ def serve(server, parent):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0, help="where one was that has been killed")
     parser.add_argument("--database", action="append", default=[], metavar="NAME",
                         help="a database that exists beside the default one")
     parser.add_argument("--project", action="append", default=[], metavar="ID",
