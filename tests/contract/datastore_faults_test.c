@@ -97,6 +97,17 @@ static void a_batch_that_fails_amid_is_unknown(void **state)
     }
 }
 
+static void a_read_that_is_aborted_is_read_again(void **state)
+{
+    (void)state;
+    comrade_store *store = open_fresh();
+    datastore_server_tell(server, "fault lookup 3 status 409");
+    assert_int_equal(contract_put(&datastore_driver, store, "web", "a", 1, 1), COMRADE_OK);
+    datastore_server_tell(server, "fault lookup 3 status 409");
+    assert_true(revision_of(&datastore_driver, store, "web") > 0);
+    close_store(store);
+}
+
 /* --- What a server does at times ----------------------------------------------------------------
  */
 
@@ -223,6 +234,7 @@ int main(void)
         cmocka_unit_test(an_error_after_the_commit_leaves_it_unknown),
         cmocka_unit_test(an_error_that_says_nothing_was_done_is_believed),
         cmocka_unit_test(a_batch_that_fails_amid_is_unknown),
+        cmocka_unit_test(a_read_that_is_aborted_is_read_again),
         cmocka_unit_test(a_collision_of_the_probe_says_nothing_of_the_server),
         cmocka_unit_test(a_probe_that_collides_for_ever_is_made_again),
         cmocka_unit_test(reads_in_many_answers_are_whole),

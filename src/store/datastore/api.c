@@ -134,7 +134,7 @@ static void note_time(comrade_store *store, const struct api_request *requests,
     for (size_t i = 0; i < n_requests; i++) {
         int64_t server_ms = time_in(&requests[i]);
         int64_t doubt_ms = https[i].answered_ms - https[i].sent_ms;
-        if (server_ms == 0 && may_be_date) {
+        if (server_ms == 0 && may_be_date && https[i].sent_ms != 0) {
             server_ms = https[i].date_ms;
             doubt_ms += DATE_DOUBT_MS;
         }
@@ -277,8 +277,10 @@ comrade_status api_perform(comrade_store *store, const comrade_call *call, const
                            comrade_error *error)
 {
     if (comrade_call_is_over(call)) {
-        return comrade_error_set(error, COMRADE_CANCELED, "%s: %s: no time was left to ask",
-                                 store->shown_url, what);
+        bool is_late = call->now_ms(call->clock) >= call->deadline_ms;
+        return comrade_error_set(error, is_late ? COMRADE_UNAVAILABLE : COMRADE_CANCELED,
+                                 "%s: %s: %s", store->shown_url, what,
+                                 is_late ? "no time was left to ask" : "cancelled");
     }
     comrade_status status = send_with_token(store, call, is_write, requests, n_requests, error);
     if (status == COMRADE_OK) {

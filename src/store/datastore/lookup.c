@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAUSE_MS = 10, PAUSE_DOUBLINGS = 5, DEFERRALS_MAX = 100 };
+enum { PAUSE_MS = 10, PAUSE_DOUBLINGS = 5, DEFERRALS_MAX = 100, COLLISIONS_MAX = 6 };
 
 json_t *datastore_partition(const comrade_store *store)
 {
@@ -119,8 +119,16 @@ static comrade_status look_up_some(comrade_store *store, const comrade_call *cal
 {
     json_t *body = json_pack("{s:o,s:o}", "keys", next_keys(keys), "readOptions",
                              read_options(transaction, moment));
-    struct api_request request;
-    comrade_status status = api_ask(store, call, what, false, "lookup", body, &request, error);
+    struct api_request request = {.body = NULL};
+    comrade_status status = COMRADE_OK;
+    bool may_repeat = transaction == NULL || *transaction == NULL; /* else it is over */
+    unsigned n = 0;
+    do {
+        api_finish(&request);
+        status = api_ask(store, call, what, false, "lookup", json_incref(body), &request, error);
+    } while (request.code == API_ABORTED && may_repeat && n < COLLISIONS_MAX &&
+             datastore_pause(call, n++));
+    json_decref(body);
     if (status == COMRADE_OK && request.code != API_OK) {
         status = datastore_explain(store, call, what, false, &request, error);
     }

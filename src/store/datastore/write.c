@@ -230,7 +230,7 @@ comrade_status datastore_write(comrade_store *store, const comrade_call *call,
         size_t n = count_fitting(writes + done, n_writes - done, limit);
         enum outcome outcome;
         status = write_batch(store, call, writes + done, n, results + done, &outcome, error);
-        if (outcome != OUTCOME_DONE && n > 1 && !comrade_call_is_over(call)) {
+        if (outcome != OUTCOME_DONE && n > 1) {
             status = COMRADE_OK;
             limit = n / 2;
             continue;
