@@ -2,7 +2,6 @@
 // Finds the addon: the one that was built here, or the one that was packed for this machine.
 const fs = require('node:fs')
 const path = require('node:path')
-const { isMainThread } = require('node:worker_threads')
 
 const root = path.join(__dirname, '..')
 
@@ -28,9 +27,7 @@ function load() {
 const binding = load()
 
 // process.exit() of the main thread runs nothing else of ours, and the library's threads must be
-// gone before what they use is. A worker has its end told to the addon.
-if (isMainThread) {
-  process.on('exit', () => binding.leaveAll())
-}
+// gone before what they use is. A worker has its end told to the addon, which knows of it.
+process.on('exit', () => binding.leaveAll())
 
 module.exports = binding

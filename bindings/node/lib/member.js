@@ -1,7 +1,6 @@
 'use strict'
 // One running instance of a service, as it tells the others of itself.
 const { EventEmitter } = require('node:events')
-const { randomUUID } = require('node:crypto')
 const binding = require('./binding')
 const callbackOrPromise = require('./callback')
 const countDown = require('./countdown')
@@ -49,7 +48,7 @@ class Member extends EventEmitter {
     if (!options.role) {
       throw Object.assign(new Error('You must set a role'), { code: 'INVALID' })
     }
-    this.id = options.id ? String(options.id) : randomUUID()
+    this.id = options.id ? String(options.id) : undefined
     this.role = options.role
     this.metadata = options.metadata
     this.created = Date.now()
@@ -57,6 +56,7 @@ class Member extends EventEmitter {
     this.#exitDelay = options.exitDelay ?? EXIT_DELAY_MS
     this.#cluster = openCluster(options)
     this.#native = this.#create()
+    this.id = binding.memberId(this.#native) // a UUID where none was given
   }
 
   #create() {

@@ -13,6 +13,7 @@ static const struct {
     {"membersCount", members_count},
     {"membersText", members_text},
     {"memberNew", member_new},
+    {"memberId", member_id},
     {"memberStart", member_start},
     {"memberUnref", member_unref},
     {"memberStop", member_stop},

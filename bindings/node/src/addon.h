@@ -173,6 +173,7 @@ napi_value cluster_leave_all(napi_env env, napi_callback_info info);
 napi_value members_count(napi_env env, napi_callback_info info);
 napi_value members_text(napi_env env, napi_callback_info info);
 napi_value member_new(napi_env env, napi_callback_info info);
+napi_value member_id(napi_env env, napi_callback_info info);
 napi_value member_start(napi_env env, napi_callback_info info);
 napi_value member_unref(napi_env env, napi_callback_info info);
 napi_value member_stop(napi_env env, napi_callback_info info);

@@ -186,13 +186,13 @@ void addon_end(napi_async_cleanup_hook_handle hook, void *data)
 
 /*
  * The process exits, and with it goes what the libraries under us keep in static memory: no thread
- * of ours may use it any more. The rest is left to the end of the environment, if it comes to that:
- * this may be called from inside one of our callbacks.
+ * of ours may use it any more. A worker's exit is not the process's. The rest is left to the end of
+ * the environment, if it comes to that: this may be called from inside one of our callbacks.
  */
 napi_value cluster_leave_all(napi_env env, napi_callback_info info)
 {
     struct arguments arguments;
-    if (!arguments_read(env, info, &arguments)) {
+    if (!arguments_read(env, info, &arguments) || arguments.addon->loop != uv_default_loop()) {
         return NULL;
     }
     for (struct cluster *at = arguments.addon->clusters; at != NULL; at = at->next) {

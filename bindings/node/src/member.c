@@ -137,6 +137,14 @@ napi_value member_new(napi_env env, napi_callback_info info)
     return member == NULL ? NULL : external_value(env, member, finalize);
 }
 
+/* (member) */
+napi_value member_id(napi_env env, napi_callback_info info)
+{
+    struct arguments arguments;
+    struct member *member = read_member(env, info, &arguments);
+    return member == NULL ? NULL : text_value(env, comrade_member_id(member->member));
+}
+
 /* (member, function) */
 napi_value member_start(napi_env env, napi_callback_info info)
 {
