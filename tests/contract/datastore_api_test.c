@@ -129,10 +129,32 @@ static void each_allocation_may_fail(void **state)
     end();
 }
 
+static void a_time_may_be_written_in_any_zone(void **state)
+{
+    (void)state;
+    static const char *const all_the_same[] = {
+        "2027-01-15T08:00:00.25Z", "2027-01-15T08:00:00.250999+00:00",
+        "2027-01-15T09:30:00.25+01:30", "2027-01-15T00:00:00.25-08:00"};
+    for (size_t i = 0; i < sizeof all_the_same / sizeof all_the_same[0]; i++) {
+        assert_int_equal(datastore_time_ms(all_the_same[i]), server_ms + 250);
+    }
+    static const char *const none[] = {"",
+                                       "2027-01-15",
+                                       "2027-01-15T08:00:00",
+                                       "2027-01-15T08:00:00.25",
+                                       "2027-01-15T08:00:00Zulu",
+                                       "2027-01-15T08:00:00.Z+00:00",
+                                       "2027-01-15T08:00:00+"};
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        assert_int_equal(datastore_time_ms(none[i]), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_answer_that_came_soonest_tells_the_time),
+        cmocka_unit_test(a_time_may_be_written_in_any_zone),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

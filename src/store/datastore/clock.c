@@ -6,7 +6,6 @@
 #include "store/datastore/internal.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 int64_t datastore_now_ms(const comrade_store *store, const comrade_call *call)
@@ -39,5 +38,8 @@ int64_t datastore_time_ms(const char *text)
             ms += (*rest - '0') * unit_ms;
         }
     }
-    return strcmp(rest, "Z") == 0 ? (int64_t)timegm(&parts) * 1000 + ms : 0;
+    /* Google says Z, others +00:00. */
+    rest = strptime(rest, "%z", &parts);
+    int64_t ahead_s = parts.tm_gmtoff;
+    return rest != NULL && *rest == '\0' ? ((int64_t)timegm(&parts) - ahead_s) * 1000 + ms : 0;
 }
