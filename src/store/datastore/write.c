@@ -230,7 +230,8 @@ comrade_status datastore_write(comrade_store *store, const comrade_call *call,
         size_t n = count_fitting(writes + done, n_writes - done, limit);
         enum outcome outcome;
         status = write_batch(store, call, writes + done, n, results + done, &outcome, error);
-        if (outcome != OUTCOME_DONE && n > 1) {
+        bool is_too_late = outcome == OUTCOME_COLLIDED && comrade_call_is_over(call);
+        if (outcome != OUTCOME_DONE && n > 1 && !is_too_late) {
             status = COMRADE_OK;
             limit = n / 2;
             continue;
