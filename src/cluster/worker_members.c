@@ -74,14 +74,24 @@ static void remove_member(comrade_cluster *cluster, comrade_member *member)
     }
 }
 
-/* One that has ended, or that nobody wants any more, does not keep its id from the next. */
+/*
+ * One that has ended, or that nobody wants any more, does not keep its id from the next; one that
+ * has been stopped and is not written yet has been overtaken by it.
+ */
 static void make_way(comrade_cluster *cluster, comrade_member *member)
 {
-    if (member != NULL && (member->is_released || member->core.phase == MEMBER_ENDED)) {
+    if (member == NULL) {
+        return;
+    }
+    if (member->core.is_stopping) {
+        member_end(&member->core, COMRADE_CANCELED);
+    }
+    if (member->is_released) {
         remove_member(cluster, member);
-        if (member->is_released) {
-            member_free_now(member);
-        }
+        member_free_now(member);
+    } else if (member->core.phase == MEMBER_ENDED) {
+        remove_member(cluster, member);
+        tell(cluster, member);
     }
 }
 

@@ -271,6 +271,41 @@ static void a_user_who_is_stuck_is_not_refreshed_until_he_returns(void **state)
     end(&place);
 }
 
+static void expect_canceled(void *user, comrade_outcome *outcome)
+{
+    struct place *place = user;
+    assert_int_equal(comrade_outcome_status(outcome), COMRADE_CANCELED);
+    place->n_reports++;
+}
+
+static void one_that_was_stopped_and_is_not_written_makes_way_for_the_next(void **state)
+{
+    (void)state;
+    struct place place;
+    begin(&place, "again");
+    const comrade_report report = COMRADE_REPORT_INIT;
+    place.turns.is_failing = true;
+    comrade_member_report_submit(place.member, &report, expect_canceled, &place, NULL);
+    comrade_member_stop(place.member);
+    turns_run(&place.turns, 100);
+    assert_int_equal(place.n_reports, 0); /* it is still to be written */
+
+    comrade_member_options options = COMRADE_MEMBER_OPTIONS_INIT;
+    comrade_member *next = NULL;
+    options.role = "app";
+    options.id = "app-1";
+    options.takeover = COMRADE_TAKEOVER_ALWAYS;
+    assert_int_equal(comrade_member_new(place.turns.cluster, &options, &next, NULL), COMRADE_OK);
+    comrade_member_start(next, NULL);
+    turns_run(&place.turns, 100);
+    assert_int_equal(place.n_reports, 1);
+    place.turns.is_failing = false;
+    turns_run(&place.turns, 3000);
+    assert_true(comrade_member_incarnation(next) > 0);
+    comrade_member_free(next);
+    end(&place);
+}
+
 static void without_a_limit_a_silent_user_is_refreshed(void **state)
 {
     (void)state;
@@ -295,6 +330,7 @@ int main(void)
         cmocka_unit_test(a_store_that_is_down_is_tried_at_one_time_not_two),
         cmocka_unit_test(many_calls_are_all_answered),
         cmocka_unit_test(a_user_who_is_stuck_is_not_refreshed_until_he_returns),
+        cmocka_unit_test(one_that_was_stopped_and_is_not_written_makes_way_for_the_next),
         cmocka_unit_test(without_a_limit_a_silent_user_is_refreshed),
     };
     return cmocka_run_group_tests(tests, turns_register, NULL);
