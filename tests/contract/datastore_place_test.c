@@ -171,6 +171,21 @@ static void an_endpoint_without_tls_is_taken_on_loopback(void **state)
 
 /* --- What is refused -------------------------------------------------------------------------- */
 
+static void a_password_in_the_place_of_a_project_is_not_repeated(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {"datastore://app:se-cret@my-project",
+                                       "datastore://app%3Ase-cret%40my-project/db-1"};
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        comrade_store_config config = config_of(urls[i], "", "ComradeServer");
+        struct place place = {0};
+        comrade_error error = {0};
+        assert_int_equal(place_read(&config, NULL, &place, &error), COMRADE_INVALID);
+        assert_null(strstr(error.message, "se-cret"));
+        assert_non_null(strstr(error.message, "credentials=FILE"));
+    }
+}
+
 static void a_url_of_another_form_is_told_the_right_one(void **state)
 {
     (void)state;
@@ -193,8 +208,9 @@ static void what_is_no_project_or_database_is_refused(void **state)
 {
     (void)state;
     static const char *const projects[] = {
-        "My-Project", "my_project", "my project", "a@b",        "user:a@b",      ":my-project",
-        "a.com:",     "a_b.com:c",  "a:b:c",      "my.project", "localhost:80.", "caf%C3%A9"};
+        "My-Project",    "my_project", "my project", "a@b",           "user:a@b",
+        ":my-project",   "a.com:",     "a_b.com:c",  "a:b:c",         "my.project",
+        "localhost:80.", "caf%C3%A9",  "proj:8080",  "localhost:8081"};
     for (size_t i = 0; i < sizeof projects / sizeof projects[0]; i++) {
         char url[128] = "datastore://";
         strncat(url, projects[i], sizeof url - strlen(url) - 1);
@@ -358,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_kind_in_the_url_stands_against_the_default),
         cmocka_unit_test(an_emulator_is_spoken_to_without_tls),
         cmocka_unit_test(an_endpoint_without_tls_is_taken_on_loopback),
+        cmocka_unit_test(a_password_in_the_place_of_a_project_is_not_repeated),
         cmocka_unit_test(a_url_of_another_form_is_told_the_right_one),
         cmocka_unit_test(what_is_no_project_or_database_is_refused),
         cmocka_unit_test(an_unknown_parameter_proposes_the_nearest),

@@ -27,9 +27,19 @@ static comrade_status check_project(const char *shown_url, const char *project,
     const char *colon = strchr(project, ':');
     const char *id = colon == NULL ? project : colon + 1;
     size_t domain_len = strspn(project, lower_and_dot);
-    bool has_good_domain = colon == NULL || (domain_len > 0 && project + domain_len == colon);
+    const char *dot = strchr(project, '.');
+    bool has_good_domain = colon == NULL || (project + domain_len == colon && dot != NULL &&
+                                             dot > project && dot < colon);
     if (project[0] == '\0') {
         return invalid(shown_url, "the project is missing; write datastore://PROJECT", error);
+    }
+    /* Not repeated: a password may be in it, or a part of one. */
+    if (strchr(project, '@') != NULL || strstr(shown_url, "***@") != NULL) {
+        return invalid(shown_url,
+                       "what stands before the '@' is no id of a project, and users and passwords "
+                       "are not known there: a file says who asks "
+                       "(datastore://PROJECT?credentials=FILE)",
+                       error);
     }
     if (*id == '\0' || !has_good_domain || !has_only(id, lower) ||
         strlen(project) > PROJECT_MAX_BYTES) {
