@@ -127,6 +127,10 @@ static void expect_refusals(const struct refusal *refusals, size_t n_refusals)
     assert_int_equal(scene_get(&token), COMRADE_OK); /* none of them is for ever */
 }
 
+#define OF_OTHERS                                                                                  \
+    "; this is not how Google answers: something on the way may have, such as a proxy or a "       \
+    "portal; "                                                                                     \
+    "see HTTPS_PROXY"
 #define N_OF(rows) (sizeof(rows) / sizeof(rows)[0])
 
 static void what_becomes_of_a_service_account_is_told(void **state)
@@ -148,12 +152,13 @@ static void what_becomes_of_a_service_account_is_told(void **state)
          COMRADE_DENIED,
          AS_ACCOUNT "it said 403 PERMISSION_DENIED: No; see that the key file is as Google wrote "
                     "it, or make another key"},
-        {400, "", COMRADE_DENIED,
-         AS_ACCOUNT
-         "it said 400; see that the key file is as Google wrote it, or make another key"},
+        {400, "{\"error\":\"x\"}", COMRADE_DENIED,
+         AS_ACCOUNT "it said 400 x; see that the key file is as Google wrote it, or make another "
+                    "key"},
+        {400, "", COMRADE_DENIED, AS_ACCOUNT "it said 400" OF_OTHERS},
         {400, "{\"error\":5,\"error_description\":[]}", COMRADE_DENIED,
-         AS_ACCOUNT
-         "it said 400; see that the key file is as Google wrote it, or make another key"},
+         AS_ACCOUNT "it said 400" OF_OTHERS},
+        {407, "<html>", COMRADE_DENIED, AS_ACCOUNT "it said 407" OF_OTHERS},
         {429, "{\"error\":\"rate_limit_exceeded\"}", COMRADE_UNAVAILABLE,
          AS_ACCOUNT "it said 429 rate_limit_exceeded"},
         {500, "{\"error\":\"internal_failure\",\"error_description\":\"Backend\\nError\"}",
@@ -168,9 +173,7 @@ static void what_becomes_of_a_service_account_is_told(void **state)
          AS_ACCOUNT "there is no access_token in its answer"},
         {200, "{\"access_token\":{}}", COMRADE_UNAVAILABLE,
          AS_ACCOUNT "there is no access_token in its answer"},
-        {302, "", COMRADE_DENIED,
-         AS_ACCOUNT
-         "it said 302; see that the key file is as Google wrote it, or make another key"},
+        {302, "", COMRADE_DENIED, AS_ACCOUNT "it said 302" OF_OTHERS},
         {1, NULL, COMRADE_UNAVAILABLE, AS_ACCOUNT "Empty reply from server"},
     };
     google_write_key(&scene.google, 0);

@@ -124,6 +124,14 @@ def test_a_clock_that_is_an_hour_off_is_made_up_for(program, server):
         program("list", check=DONE)
 
 
+def test_who_has_no_right_is_named(program, server):
+    server.order("fault * 1000 status 403")
+    said = program("list", check=UNAVAILABLE).stderr
+    assert f"asked as service account {EMAIL}" in said
+    assert "grant the role roles/datastore.user in the project judged" in said
+    assert len(said) < 600, "it is still a line"
+
+
 def test_a_deleted_key_is_told_and_a_new_one_in_its_place_is_used(program, server, keys):
     agent = run(program)
     good = program.key_file.read_text()

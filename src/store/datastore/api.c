@@ -63,6 +63,7 @@ static void read_failure(struct api_request *request)
     {
         copy_text(request->reason, sizeof request->reason, api_text(detail, "reason"));
     }
+    request->is_of_others = !json_is_object(failure);
     request->code = code_of(request->status_name);
 }
 
@@ -71,6 +72,34 @@ static bool may_be_done(long http_status)
 {
     enum { REQUEST_TIMEOUT = 408, CANCELLED = 499 };
     return http_status >= 500 || http_status == REQUEST_TIMEOUT || http_status == CANCELLED;
+}
+
+/*
+ * Does the answer hold anything that Datastore says to that? One that does not, such as {}, would
+ * else be an empty list, or a heartbeat that was taken. To a commit of nothing it says nothing.
+ */
+static bool is_answer_to(const struct api_request *request)
+{
+    static const struct {
+        const char *method;
+        const char *names[4];
+    } rows[] = {
+        {"runQuery", {"batch"}},
+        {"lookup", {"found", "missing", "deferred", "readTime"}},
+        {"commit", {"mutationResults"}},
+        {"beginTransaction", {"transaction"}},
+    };
+    bool is_told = true;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const *names = rows[i].names;
+        if (strcmp(rows[i].method, request->method) == 0) {
+            is_told = strstr(request->body, "\"mutations\":[]") != NULL;
+            for (size_t n = 0; n < 4 && names[n] != NULL; n++) {
+                is_told = is_told || json_object_get(request->answer, names[n]) != NULL;
+            }
+        }
+    }
+    return is_told;
 }
 
 /* jansson says nothing at all where it had no memory to begin. */
@@ -98,8 +127,11 @@ static void read_answer(struct api_request *request, const struct http_request *
     if (http->status != 200) {
         read_failure(request);
     } else if (json_is_object(request->answer)) {
-        request->code = API_OK;
+        request->is_of_others = !is_answer_to(request);
+        request->may_be_done = request->may_be_done || request->is_of_others;
+        request->code = request->is_of_others ? API_OTHER : API_OK;
     } else {
+        request->is_of_others = true;
         request->is_out_of_memory = request->answer == NULL && is_no_memory(&at);
         request->code = request->is_out_of_memory ? API_NONE : API_OTHER;
         request->may_be_done = true;

@@ -16,7 +16,7 @@ struct meaning {
     const char *sign;        /* in its reason or its words; "": any */
     comrade_status status;
     bool is_undone;     /* sure to have changed nothing */
-    const char *advice; /* %P and %D stand for the project and the database */
+    const char *advice; /* %P, %D and %A stand for the project, the database and who asked */
 };
 
 /* The first row that fits. To add one: before the more general. */
@@ -37,12 +37,11 @@ static const struct meaning meanings[] = {
      "the token does not cover Datastore; give the machine the scope "
      "https://www.googleapis.com/auth/datastore"},
     {"PERMISSION_DENIED", "", COMRADE_DENIED, true,
-     "grant the role roles/datastore.user in the project %P, and see that the project is the right "
-     "one"},
+     "asked as %A: grant the role roles/datastore.user in the project %P, and see that the project "
+     "is the right one"},
     {"UNAUTHENTICATED", "", COMRADE_DENIED, true,
-     "the token was refused, and so was a new one; the key may have been deleted: make another, "
-     "and "
-     "see that this machine's clock is right"},
+     "asked as %A: the token was refused, and so was a new one; the key may have been deleted: "
+     "make another, and see that this machine's clock is right"},
     {"NOT_FOUND", "", COMRADE_UNAVAILABLE, true,
      "see that the project %P is the right one and has the database %D; gcloud firestore databases "
      "create --project=%P --database='%D' --type=datastore-mode --location=REGION makes it"},
@@ -65,6 +64,15 @@ static const struct meaning meanings[] = {
     {"", "", COMRADE_UNAVAILABLE, false, NULL},
 };
 
+/* Of a server that was asked without a token: it is no emulator after all. */
+static const char advice_without_token[] =
+    "asked without credentials, as an emulator is (DATASTORE_EMULATOR_HOST is set, or the URL's "
+    "endpoint is http:): unset the variable, or name a file in the URL (credentials=FILE)";
+/* Whatever is no object of the API's: a page in HTML, most often. */
+static const char advice_on_others[] =
+    "this is not how Datastore answers: something on the way may have, such as a proxy or a "
+    "portal; see HTTPS_PROXY, and the URL's endpoint";
+
 static const struct meaning *find_meaning(const struct api_request *request)
 {
     const struct meaning *meaning = meanings;
@@ -78,6 +86,18 @@ static const struct meaning *find_meaning(const struct api_request *request)
     }
 }
 
+/* NULL: there is none. */
+static const char *advice_for(const comrade_store *store, const struct api_request *request,
+                              const struct meaning *meaning)
+{
+    if (request->code == API_NONE || meaning->status_name[0] == '\0') {
+        return request->is_of_others ? advice_on_others : meaning->advice;
+    }
+    bool is_let_in =
+        store->credentials != NULL || strcmp(meaning->status_name, "UNAUTHENTICATED") != 0;
+    return is_let_in ? meaning->advice : advice_without_token;
+}
+
 static void append_advice(struct buffer *out, const comrade_store *store, const char *advice)
 {
     for (const char *at = advice; *at != '\0'; at++) {
@@ -87,6 +107,10 @@ static void append_advice(struct buffer *out, const comrade_store *store, const 
         } else if (strncmp(at, "%D", 2) == 0) {
             const char *database = store->place.database;
             buffer_append_text(out, database[0] == '\0' ? "(default)" : database);
+            at++;
+        } else if (strncmp(at, "%A", 2) == 0) {
+            buffer_append_text(
+                out, store->credentials == NULL ? "nobody" : credentials_name(store->credentials));
             at++;
         } else {
             buffer_append(out, at, 1);
@@ -153,9 +177,10 @@ comrade_status datastore_explain(const comrade_store *store, const comrade_call 
     struct buffer text;
     buffer_init(&text, TEXT_LIMIT);
     append_said(&text, store, request);
-    if (meaning->advice != NULL) {
+    const char *advice = advice_for(store, request, meaning);
+    if (advice != NULL) {
         buffer_append_text(&text, "; ");
-        append_advice(&text, store, meaning->advice);
+        append_advice(&text, store, advice);
     }
     comrade_status status = comrade_error_set(
         error, may_be_done ? COMRADE_UNKNOWN : meaning->status, "%s: %s: %s%s", store->shown_url,

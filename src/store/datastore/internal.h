@@ -79,6 +79,7 @@ struct api_request {
     long http_status;
     bool may_be_done;      /* although the answer does not say so */
     bool is_out_of_memory; /* with NONE: that is why */
+    bool is_of_others;     /* with OTHER: no answer of Datastore's */
     json_t *answer;        /* an object; owned */
     char status_name[40];  /* "RESOURCE_EXHAUSTED" */
     char reason[64];       /* of google.rpc.ErrorInfo: "SERVICE_DISABLED", or "" */

@@ -44,8 +44,17 @@ static const struct meaning meanings[] = {
      "and on GKE that the pod's account may act as it (roles/iam.workloadIdentityUser)"},
 };
 
+/* A page in HTML, most often: whoever gives tokens has an error's name in JSON, or a line. */
+static const char advice_on_others[] =
+    "this is not how Google answers: something on the way may have, such as a proxy or a portal; "
+    "see HTTPS_PROXY";
+
 static const char *advice_for(const struct identity *identity, const struct token_answer *answer)
 {
+    if (answer->error_name[0] == '\0' && answer->said[0] == '\0' &&
+        identity->kind != IDENTITY_MACHINE) {
+        return advice_on_others;
+    }
     const struct meaning *meaning = meanings;
     while (meaning->kind != identity->kind || (strstr(answer->error_name, meaning->sign) == NULL &&
                                                strstr(answer->said, meaning->sign) == NULL)) {
