@@ -5,8 +5,8 @@ import { IncomingMessage, Server, ServerResponse } from 'node:http'
 export interface Place {
   /** `sqlite:PATH`, `postgres://…`, `datastore://PROJECT`, `memory:` */
   store?: string
-  /** A `Datastore` of @google-cloud/datastore, or a dataset of gcloud. */
-  googleDataset?: object
+  /** A `Datastore` of @google-cloud/datastore, a dataset of gcloud, or another store's URL. */
+  googleDataset?: object | string
   googleDatasetNamespace?: string
   /** Default: `ComradeServer`. */
   googleDatasetKind?: string

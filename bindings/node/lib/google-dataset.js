@@ -69,8 +69,12 @@ function isGoogles(host) {
   return /\.googleapis\.com(:|\/|$)/.test(host)
 }
 
-// {url, namespace}: what is not said there is the library's default.
+// {url, namespace}: what is not said there is the library's default. A program that has a module which
+// makes its dataset may let that name another store, by its URL.
 function placeOfDataset(dataset) {
+  if (typeof dataset === 'string') {
+    return { url: dataset }
+  }
   const database = settingsOf(dataset).databaseId
   const endpoint = endpointOf(dataset)
   const credentials = endpoint?.startsWith('http:') ? undefined : credentialsOf(dataset)

@@ -45,6 +45,10 @@ it('keeps credentials that were given as an object where nobody else can read th
   }
 })
 
+it('takes the URL of another store', () => {
+  assert.deepStrictEqual(placeOfDataset('sqlite:/tmp/x.db'), { url: 'sqlite:/tmp/x.db' })
+})
+
 it('takes the project of the environment, or says that there is none', () => {
   process.env.GOOGLE_CLOUD_PROJECT = 'of-the-environment'
   assert.strictEqual(placeOfDataset(new Datastore()).url, 'datastore://of-the-environment')

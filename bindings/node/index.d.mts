@@ -1,0 +1,3 @@
+export * from './index.js'
+import * as comrade from './index.js'
+export default comrade
