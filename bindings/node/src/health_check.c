@@ -38,13 +38,10 @@ void client_check_health(void *user, comrade_health_check *asked)
         return;
     }
     check->check = asked;
-    napi_value arguments[] = {
-        external_value(env, check, finalize),
-        member_text_value(env, comrade_health_check_member(asked), false),
-    };
-    if (arguments[0] != NULL && arguments[1] != NULL) {
-        addon_call(client->addon, client->on_health_check, 2, arguments);
-    }
+    /* The text first: the check is over when there cannot be an object for it. */
+    napi_value text = member_text_value(env, comrade_health_check_member(asked), false);
+    napi_value arguments[] = {external_value(env, check, finalize), text};
+    addon_call(client->addon, client->on_health_check, 2, arguments);
     napi_close_handle_scope(env, scope);
 }
 

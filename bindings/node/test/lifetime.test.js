@@ -129,6 +129,26 @@ it('workers are terminated at any moment', () => ends(`${WORKER}
   }
   main()`, { code: 0, stdout: 'done\n' }, { store: sqliteStore() }))
 
+it('a worker is terminated inside a callback, with others waiting', () => ends(`${WORKER}
+  const BUSY = "require('node:worker_threads').parentPort.postMessage('busy'); for (;;) {}"
+  const SOURCES = [
+    'new Client({ store: process.argv[2], healthCheck: () => {' + BUSY + '} }).getMembers({})',
+    'for (let i = 0; i < 9; i++) new Client({ store: process.argv[2] }).getMembers({}, () => {' + BUSY + '})',
+    'new Client({ store: process.argv[2] }).watch({}).on("change", () => {' + BUSY + '})'
+  ]
+  async function main() {
+    const members = [0, 1, 2, 3, 4].map((i) => new Member({ store, role: 'app', id: 'm' + i }))
+    await Promise.all(members.map((member) => member.start()))
+    for (const source of [...SOURCES, ...SOURCES]) {
+      const worker = inWorker(source)
+      await once(worker, 'message')
+      await worker.terminate()
+    }
+    members.forEach((member) => member.stop())
+    console.log('done')
+  }
+  main()`, { code: 0, stdout: 'done\n' }))
+
 it('a worker that has stopped its member ends by itself', () => ends(`${WORKER}
   inWorker("const m = new Member({ store: process.argv[2], role: 'app' }); m.start().then(() => m.stop())")
     .on('exit', (code) => console.log(code))`, { code: 0, stdout: '0\n' }))
