@@ -3,6 +3,7 @@
  * the time is taken note of here.
  */
 #include "store/datastore/internal.h"
+#include "store/datastore/value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +125,12 @@ static void read_answer(struct api_request *request, const struct http_request *
     json_error_t at = {0};
     request->answer = json_loadb(http->answer.bytes == NULL ? "" : http->answer.bytes,
                                  http->answer.len, JSON_REJECT_DUPLICATES, &at);
-    if (http->status != 200) {
+    request->is_out_of_memory = request->answer == NULL && is_no_memory(&at);
+    if (request->is_out_of_memory) {
+        request->code = API_NONE;
+        request->may_be_done = request->may_be_done || http->status == 200;
+        copy_text(request->said, sizeof request->said, "out of memory");
+    } else if (http->status != 200) {
         read_failure(request);
     } else if (json_is_object(request->answer)) {
         request->is_of_others = !is_answer_to(request);
@@ -132,11 +138,9 @@ static void read_answer(struct api_request *request, const struct http_request *
         request->code = request->is_of_others ? API_OTHER : API_OK;
     } else {
         request->is_of_others = true;
-        request->is_out_of_memory = request->answer == NULL && is_no_memory(&at);
-        request->code = request->is_out_of_memory ? API_NONE : API_OTHER;
+        request->code = API_OTHER;
         request->may_be_done = true;
-        copy_text(request->said, sizeof request->said,
-                  request->is_out_of_memory ? "out of memory" : "the answer is no JSON object");
+        copy_text(request->said, sizeof request->said, "the answer is no JSON object");
     }
 }
 
@@ -329,10 +333,9 @@ comrade_status api_perform(comrade_store *store, const comrade_call *call, const
 char *api_body(const comrade_store *store, json_t *body)
 {
     const char *database = store->place.database;
-    bool is_whole =
-        database[0] == '\0' || json_object_set_new(body, "databaseId", json_string(database)) == 0;
-    char *text = is_whole ? json_dumps(body, JSON_COMPACT) : NULL;
-    json_decref(body);
+    json_t *whole = value_with(body, "databaseId", database[0] == '\0' ? NULL : database);
+    char *text = value_dump(whole);
+    json_decref(whole);
     return text;
 }
 

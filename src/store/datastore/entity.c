@@ -27,7 +27,7 @@ static const char *read_metadata(const json_t *properties, const json_t *own, js
         return "{}";
     }
     json_t *object = value_object(metadata);
-    char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+    char *text = value_dump(object);
     json_decref(object);
     const char *kept = text == NULL ? NULL : keep(texts, json_string(text));
     free(text);
@@ -167,7 +167,7 @@ static bool put(json_t *properties, const char *name, json_t *value)
 static bool is_exact(json_t *properties, bool is_whole, const char *text)
 {
     json_t *object = is_whole ? value_object(properties) : NULL;
-    char *again = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+    char *again = value_dump(object);
     bool is_same = again != NULL && strcmp(again, text) == 0;
     free(again);
     json_decref(object);

@@ -182,6 +182,10 @@ comrade_status datastore_explain(const comrade_store *store, const comrade_call 
         buffer_append_text(&text, "; ");
         append_advice(&text, store, advice);
     }
+    if (text.is_failed && !may_be_done) {
+        buffer_finish(&text);
+        return datastore_no_memory(store, what, error);
+    }
     comrade_status status = comrade_error_set(
         error, may_be_done ? COMRADE_UNKNOWN : meaning->status, "%s: %s: %s%s", store->shown_url,
         what, buffer_text(&text), may_be_done ? "; it may have been applied" : "");

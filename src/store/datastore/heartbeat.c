@@ -7,6 +7,7 @@
  * The bodies are put together as text: there may be ten thousand mutations, all of one form.
  */
 #include "store/datastore/beat.h"
+#include "store/datastore/value.h"
 
 #include "base/env.h"
 
@@ -45,8 +46,8 @@ static bool form_make(const comrade_store *store, int64_t now_ms, struct form *f
     buffer_init(&form->end, BODY_LIMIT);
     json_t *partition_object = datastore_partition(store);
     json_t *kind_text = json_string(store->place.kind);
-    char *partition = json_dumps(partition_object, JSON_COMPACT);
-    char *kind = json_dumps(kind_text, JSON_ENCODE_ANY);
+    char *partition = value_dump(partition_object);
+    char *kind = value_dump(kind_text);
     bool is_done =
         partition != NULL && kind != NULL &&
         buffer_append_format(&form->before_name,
@@ -75,7 +76,7 @@ static bool append_mutation(struct buffer *body, const struct form *form,
                             const struct kept_record *record)
 {
     json_t *id = datastore_name(record->id);
-    char *name = json_dumps(id, JSON_ENCODE_ANY);
+    char *name = value_dump(id);
     bool is_done = name != NULL &&
                    buffer_append(body, buffer_text(&form->before_name), form->before_name.len) &&
                    buffer_append_text(body, name) &&

@@ -3,6 +3,7 @@
  * takes several requests, those behind the first read as of its time, or in its transaction.
  */
 #include "store/datastore/internal.h"
+#include "store/datastore/value.h"
 
 #include "base/env.h"
 
@@ -14,9 +15,11 @@ enum { PAUSE_MS = 10, PAUSE_DOUBLINGS = 5, DEFERRALS_MAX = 100, COLLISIONS_MAX =
 json_t *datastore_partition(const comrade_store *store)
 {
     const struct place *place = &store->place;
-    return json_pack("{s:s,s:s*,s:s*}", "projectId", place->project, "databaseId",
-                     place->database[0] == '\0' ? NULL : place->database, "namespaceId",
-                     place->name_space[0] == '\0' ? NULL : place->name_space);
+    json_t *partition = json_pack("{s:s}", "projectId", place->project);
+    partition =
+        value_with(partition, "databaseId", place->database[0] == '\0' ? NULL : place->database);
+    return value_with(partition, "namespaceId",
+                      place->name_space[0] == '\0' ? NULL : place->name_space);
 }
 
 json_t *datastore_key(const comrade_store *store, const char *suffix, const char *name)

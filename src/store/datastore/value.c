@@ -277,3 +277,30 @@ json_t *value_object(json_t *properties)
     }
     return object;
 }
+
+/* --- JSON of any kind --------------------------------------------------------------------------
+ */
+
+char *value_dump(const json_t *json)
+{
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    size_t size = json_dumpb(json, NULL, 0, flags);
+    char *text = size == 0 ? NULL : malloc(size + 1);
+    if (text != NULL && json_dumpb(json, text, size, flags) != size) {
+        free(text);
+        return NULL;
+    }
+    if (text != NULL) {
+        text[size] = '\0';
+    }
+    return text;
+}
+
+json_t *value_with(json_t *object, const char *name, const char *text)
+{
+    if (text != NULL && json_object_set_new(object, name, json_string(text)) != 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}

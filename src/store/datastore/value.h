@@ -42,4 +42,16 @@ json_t *value_read_long_text(const json_t *properties, const char *name);
 /* The JSON object that properties stand for; new, NULL when out of memory. */
 json_t *value_object(json_t *properties);
 
+/* --- JSON of any kind, where jansson itself would go on without what it has no memory for --------
+ */
+
+/* Compact text, to be freed. json_dumps() would leave out a name. NULL: out of memory, or of NULL.
+ */
+char *value_dump(const json_t *json);
+/*
+ * Adds a text to an object, unless it is NULL. (A format of "s*" would leave it out, too.) Takes
+ * the object over, and returns it; NULL: out of memory.
+ */
+json_t *value_with(json_t *object, const char *name, const char *text);
+
 #endif

@@ -7,6 +7,7 @@
  * An older server knows no versions: then a transaction of its own makes the two requests one.
  */
 #include "store/datastore/write.h"
+#include "store/datastore/value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,15 +31,13 @@ static json_t *mutation_of(const struct batch *batch, const struct held *held)
     bool is_guarded = held->version != 0 && store->knows.versions;
     const char *version = is_guarded ? text : NULL;
     const char *strategy = is_guarded ? "FAIL" : NULL;
-    if (held->properties == NULL) {
-        return json_pack("{s:o,s:s*,s:s*}", "delete", key, "baseVersion", version,
-                         "conflictResolutionStrategy", strategy);
-    }
-    json_t *mutation =
-        json_pack("{s:{s:o,s:O},s:s*,s:s*}", held->version == 0 ? "insert" : "update", "key", key,
-                  "properties", held->properties, "baseVersion", version,
-                  "conflictResolutionStrategy", strategy);
-    if (held->is_beaten && store->knows.transforms &&
+    json_t *mutation = held->properties == NULL
+                           ? json_pack("{s:o}", "delete", key)
+                           : json_pack("{s:{s:o,s:O}}", held->version == 0 ? "insert" : "update",
+                                       "key", key, "properties", held->properties);
+    mutation = value_with(mutation, "baseVersion", version);
+    mutation = value_with(mutation, "conflictResolutionStrategy", strategy);
+    if (held->properties != NULL && held->is_beaten && store->knows.transforms &&
         json_object_set_new(mutation, "propertyTransforms",
                             json_pack("[{s:s,s:s}]", "property", ENTITY_SERVER_UPDATED,
                                       "setToServerValue", "REQUEST_TIME")) != 0) {
