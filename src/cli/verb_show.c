@@ -60,6 +60,13 @@ static const char *why_unavailable(const comrade_member_data *member)
     return "it has not been up for long enough, or its heartbeat is late";
 }
 
+/* A client of comrade 0.0.3 says neither. */
+static void print_by_and_why(const comrade_member_data *member)
+{
+    line("  by", member->requested_by[0] == '\0' ? "(not said)" : member->requested_by);
+    line("  why", member->request_reason[0] == '\0' ? "(no reason given)" : member->request_reason);
+}
+
 static void print_request(const comrade_member_data *member)
 {
     if (member->request == COMRADE_REQUEST_NONE && member->requested_by[0] == '\0') {
@@ -67,15 +74,12 @@ static void print_request(const comrade_member_data *member)
     }
     if (member->request == COMRADE_REQUEST_NONE) {
         fputs("\ntaken off the list\n", stdout);
-        line("  by", member->requested_by);
-        line("  why",
-             member->request_reason[0] == '\0' ? "(no reason given)" : member->request_reason);
+        print_by_and_why(member);
         return;
     }
     fputs("\nasked to leave\n", stdout);
     line_moment("  when", member->shutdown_ms, member->now_ms);
-    line("  by", member->requested_by);
-    line("  why", member->request_reason[0] == '\0' ? "(no reason given)" : member->request_reason);
+    print_by_and_why(member);
 }
 
 static void print_metadata(const char *text)
@@ -187,7 +191,7 @@ static void print_people(const comrade_member_data *member)
     line_moment("heartbeat", member->updated_ms, member->now_ms);
     label("incarnation");
     printf("%lld\n", (long long)member->incarnation);
-    line("version", member->version);
+    line("version", member->version[0] == '\0' ? "-" : member->version);
     print_details(member);
     print_request(member);
     print_metadata(member->metadata);

@@ -1,6 +1,7 @@
 """The program on Google Cloud Datastore, as its users see it: every verb, what they mistype, a server
 that is away or refuses, and members of comrade 0.0.3 beside ours."""
 import json
+import re
 import os
 import signal
 import subprocess
@@ -283,4 +284,5 @@ def test_the_originals_kill_and_zombify_reach_ours(comrade_on_datastore, datasto
     datastore_server.put(url, "ours", properties)
     assert agent.wait(HANG_S) == KILLED
     assert "kind=kill" in agent.err.read_text()
+    assert re.search(r"^  by +\(not said\)$", comrade("show", "ours", check=DONE).stdout, re.M)
     assert json.dumps(datastore_server.look_up(url, "ours")["alive"]) == '{"booleanValue": false}'
