@@ -162,6 +162,14 @@ def test_nothing_is_to_be_made_and_the_check_says_what_there_is(comrade_on_datas
         assert found.get("entityResults", []) == [], "it leaves nothing behind"
 
 
+def test_check_says_whether_the_original_sees_these_members(comrade_on_datastore):
+    url, sees = comrade_on_datastore.store_url, "0.0.3 on this kind see these members"
+    for place, expected in (("", True), ("?kind=Web", True), ("?namespace=eu", False),
+                            ("/orders", False)):
+        said = comrade_on_datastore("store", "check", "--store", url + place, check=DONE).stdout
+        assert (sees in said, "0.0.3 see none of these" in said) == (expected, not expected), place
+
+
 def test_drop_says_which_command_removes_the_entities(comrade_on_datastore):
     comrade = comrade_on_datastore
     comrade.store_url += "?namespace=eu&kind=Web"

@@ -65,10 +65,21 @@ static void tell_clock(const comrade_store *store, const comrade_call *call,
     int64_t apart_ms = store->wall_ms(store->wall_clock) - datastore_now_ms(store, call);
     if (llabs(apart_ms) > CLOCKS_APART_MS) {
         tell(findings, true,
-             "this machine's clock is %" PRId64
-             " s %s the server's; only the server's counts, but for asking for a token",
+             "this machine's clock is %" PRId64 " s %s the server's: set it (NTP); only the "
+                                                "server's counts, but for asking for a token",
              (int64_t)llabs(apart_ms) / 1000, apart_ms > 0 ? "ahead of" : "behind");
     }
+}
+
+/* Which knows the default database and the default namespace alone, whatever it was told. */
+static void tell_original(const comrade_store *store, const struct findings *findings)
+{
+    bool is_where_it_looks = store->place.database[0] == '\0' && store->place.name_space[0] == '\0';
+    tell(findings, false,
+         is_where_it_looks ? "clients of comrade 0.0.3 on this kind see these members, and heed no "
+                             "minimum but their own"
+                           : "clients of comrade 0.0.3 see none of these members: they look into "
+                             "the default namespace of the default database");
 }
 
 comrade_status datastore_check(comrade_store *store, const comrade_call *call,
@@ -84,8 +95,6 @@ comrade_status datastore_check(comrade_store *store, const comrade_call *call,
     tell_knows(store, &findings);
     tell_clock(store, call, &findings);
     tell(&findings, false, "Datastore pushes nothing: requests come with the next heartbeat");
-    tell(&findings, false,
-         "clients of comrade 0.0.3 on this kind see these members, and heed no minimum but their "
-         "own");
+    tell_original(store, &findings);
     return COMRADE_OK;
 }
