@@ -55,7 +55,8 @@ static void an_endless_storm_is_an_unavailable_store(void **state)
             assert_true(datastore_server_count(scene->server, "calls") <= REQUESTS_MAX);
             printf("# %s: %lld requests: %s\n", operation->name,
                    datastore_server_count(scene->server, "calls"), scene->error.message);
-            assert_non_null(strstr(scene->error.message, "again and again"));
+            /* The time may end amid a request, too, and is then the reason. */
+            assert_true(n == 1 || strstr(scene->error.message, "again and again") != NULL);
             assert_false(fault_is_applied(scene));
             fault_assert_works(scene, operation);
         }

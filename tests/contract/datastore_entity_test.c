@@ -3,6 +3,7 @@
 #include "store/datastore/entity.h"
 #include "store/datastore/value.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -457,6 +458,58 @@ static void a_role_that_was_never_written_has_no_revision(void **state)
     assert_string_equal(stored_role_spec(&role), "{}");
 }
 
+static void a_spec_that_is_damaged_is_none(void **state)
+{
+    (void)state;
+    json_t *properties = must_parse("{\"revision\":{\"integerValue\":\"9\"},"
+                                    "\"spec\":{\"nullValue\":null}}");
+    struct stored_role role;
+    assert_true(stored_role_read(properties, "web", &role));
+    assert_int_equal(role.revision, 9);
+    assert_string_equal(stored_role_spec(&role), "{}");
+    json_decref(properties);
+}
+
+/* One that anybody has written, and that sums and products of it must not overflow. */
+static void times_of_no_era_are_of_one(void **state)
+{
+    (void)state;
+    static const char *const numbers[] = {"9223372036854775807", "-9223372036854775808"};
+    for (size_t i = 0; i < 2; i++) {
+        json_t *entity = entity_of("a", originals());
+        char value[64];
+        snprintf(value, sizeof value, "{\"integerValue\":\"%s\"}", numbers[i]);
+        set(entity, "created", value);
+        set(entity, "updated", value);
+        set(entity, "shutdownDate", value);
+        comrade_record record = must_read(entity);
+        const int64_t times[] = {record.own.created_ms, record.updated_ms, record.own.incarnation,
+                                 record.request.revision / 1000, record.request.requested_ms};
+        for (size_t k = 0; k < sizeof times / sizeof times[0]; k++) {
+            assert_true(times[k] >= 0 && times[k] < INT64_MAX / 10000);
+        }
+    }
+}
+
+/* A server keeps properties in its own order, which need not be the same twice. */
+static void metadata_is_as_it_was_written_in_whatever_order_it_comes(void **state)
+{
+    (void)state;
+    comrade_record record = {.id = "a", .role = "web", .own = an_own};
+    record.own.metadata = "{\"port\":80,\"ip\":\"10.0.0.5\"}";
+    json_t *entity = entity_of("a", entity_write_own(&record, NULL));
+    json_t *values =
+        json_object_get(json_object_get(property(entity, "metadata"), "entityValue"), "properties");
+    json_t *port = json_incref(json_object_get(values, "port"));
+    json_object_del(values, "port");
+    json_object_set_new(values, "port", port);
+    assert_string_equal(must_read(entity).own.metadata, record.own.metadata);
+
+    entity = entity_of("b", originals());
+    const char *sorted = must_read(entity).own.metadata;
+    assert_string_equal(sorted, "{\"ip\":\"10.0.0.5\",\"load\":1.5,\"note\":null,\"port\":80}");
+}
+
 #define TEXT_CASE(name) cmocka_unit_test_setup_teardown(name, make_texts, drop_texts)
 
 int main(void)
@@ -484,6 +537,9 @@ int main(void)
         TEXT_CASE(long_details_are_pieces_that_any_client_may_write_back),
         TEXT_CASE(a_role_is_read_as_it_was_written),
         TEXT_CASE(a_role_that_was_never_written_has_no_revision),
+        TEXT_CASE(a_spec_that_is_damaged_is_none),
+        TEXT_CASE(times_of_no_era_are_of_one),
+        TEXT_CASE(metadata_is_as_it_was_written_in_whatever_order_it_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

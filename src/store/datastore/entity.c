@@ -9,6 +9,14 @@
 /* --- Reading a member --------------------------------------------------------------------------
  */
 
+/* Anybody may have written it: a time of this era, so that one can be reckoned with it. */
+static int64_t read_moment(const json_t *properties, const char *name, int64_t otherwise)
+{
+    const int64_t last_ms = 253402300799999; /* of the year 9999 */
+    int64_t moment_ms = value_read_number(properties, name, otherwise);
+    return moment_ms < 0 ? 0 : moment_ms > last_ms ? last_ms : moment_ms;
+}
+
 /* Keeps a text that was made. NULL: out of memory. */
 static const char *keep(json_t *texts, json_t *text)
 {
@@ -18,7 +26,10 @@ static const char *keep(json_t *texts, json_t *text)
 /* The original's metadata, or the text that says it more exactly. NULL: out of memory. */
 static const char *read_metadata(const json_t *properties, const json_t *own, json_t *texts)
 {
-    json_t *exact = value_read_long_text(own, "metadata");
+    json_t *exact = NULL;
+    if (!value_read_long_text(own, "metadata", &exact)) {
+        return NULL;
+    }
     if (exact != NULL) {
         return keep(texts, exact);
     }
@@ -36,7 +47,10 @@ static const char *read_metadata(const json_t *properties, const json_t *own, js
 
 static const char *read_details(const json_t *own, json_t *texts)
 {
-    json_t *details = value_read_long_text(own, "details");
+    json_t *details = NULL;
+    if (!value_read_long_text(own, "details", &details)) {
+        return NULL;
+    }
     return details == NULL ? "{}" : keep(texts, details);
 }
 
@@ -93,7 +107,7 @@ static void read_originals_request(const json_t *properties, bool is_ours, comra
 {
     comrade_request *request = &record->request;
     const comrade_own *own = &record->own;
-    int64_t shutdown_ms = value_read_number(properties, "shutdownDate", 0);
+    int64_t shutdown_ms = read_moment(properties, "shutdownDate", 0);
     bool is_explained = request->kind == COMRADE_REQUEST_KILL &&
                         request->incarnation == own->incarnation &&
                         request->requested_ms == shutdown_ms;
@@ -138,8 +152,8 @@ enum entity_kind entity_read(const json_t *entity, json_t *texts, comrade_record
     if (record->role == NULL) {
         return ENTITY_NO_MEMBER;
     }
-    record->own.created_ms = value_read_number(properties, "created", 1);
-    record->updated_ms = value_read_number(properties, "updated", 0);
+    record->own.created_ms = read_moment(properties, "created", 1);
+    record->updated_ms = read_moment(properties, "updated", 0);
     if (ours) {
         read_ours(own, &record->own);
         record->updated_ms = value_read_time(properties, ENTITY_SERVER_UPDATED, record->updated_ms);
@@ -301,9 +315,7 @@ bool stored_role_read(const json_t *properties, const char *name, struct stored_
     const char *recent = value_read_text(properties, "recent", "");
     size_t len = strnlen(recent, sizeof role->recent - 1);
     memcpy(role->recent, recent, len);
-    bool has_spec = json_object_get(properties, "spec") != NULL;
-    role->spec = has_spec ? value_read_long_text(properties, "spec") : NULL;
-    return !has_spec || role->spec != NULL;
+    return value_read_long_text(properties, "spec", &role->spec);
 }
 
 json_t *stored_role_write(const struct stored_role *role)

@@ -73,8 +73,11 @@ json_t *value_long_text(const char *text)
     json_t *pieces = json_array();
     while (len > 0) {
         size_t n = piece_len(text, len);
-        json_array_append_new(
-            pieces, json_pack("{s:s%,s:b}", "stringValue", text, n, "excludeFromIndexes", 1));
+        json_t *piece = json_pack("{s:s%,s:b}", "stringValue", text, n, "excludeFromIndexes", 1);
+        if (json_array_append_new(pieces, piece) != 0) {
+            json_decref(pieces);
+            return NULL;
+        }
         text += n;
         len -= n;
     }
@@ -201,12 +204,14 @@ json_t *value_read_entity(const json_t *properties, const char *name)
     return json_object_get(find(properties, name, "entityValue"), "properties");
 }
 
-json_t *value_read_long_text(const json_t *properties, const char *name)
+bool value_read_long_text(const json_t *properties, const char *name, json_t **text)
 {
     const json_t *pieces = json_object_get(find(properties, name, "arrayValue"), "values");
+    const char *single = value_read_text(properties, name, NULL);
+    *text = NULL;
     if (pieces == NULL) {
-        const char *text = value_read_text(properties, name, NULL);
-        return text == NULL ? NULL : json_string(text);
+        *text = single == NULL ? NULL : json_string(single);
+        return single == NULL || *text != NULL;
     }
     struct buffer whole;
     buffer_init(&whole, HTTP_ANSWER_LIMIT);
@@ -216,9 +221,9 @@ json_t *value_read_long_text(const json_t *properties, const char *name)
     {
         buffer_append_text(&whole, api_text(piece, "stringValue"));
     }
-    json_t *text = whole.is_failed ? NULL : json_string(buffer_text(&whole));
+    *text = whole.is_failed ? NULL : json_string(buffer_text(&whole));
     buffer_finish(&whole);
-    return text;
+    return *text != NULL;
 }
 
 static json_t *plain_of(json_t *value);
@@ -230,7 +235,10 @@ static json_t *plain_array(json_t *array)
     json_t *item;
     json_array_foreach(json_object_get(array, "values"), i, item)
     {
-        json_array_append_new(plain, plain_of(item));
+        if (plain != NULL && json_array_append_new(plain, plain_of(item)) != 0) {
+            json_decref(plain);
+            plain = NULL;
+        }
     }
     return plain;
 }
@@ -283,7 +291,7 @@ json_t *value_object(json_t *properties)
 
 char *value_dump(const json_t *json)
 {
-    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS;
     size_t size = json_dumpb(json, NULL, 0, flags);
     char *text = size == 0 ? NULL : malloc(size + 1);
     if (text != NULL && json_dumpb(json, text, size, flags) != size) {

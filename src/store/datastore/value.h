@@ -37,15 +37,18 @@ bool value_read_truth(const json_t *properties, const char *name, bool otherwise
 int64_t value_read_time(const json_t *properties, const char *name, int64_t otherwise);
 /* The properties of an embedded entity, borrowed; NULL: there is none. */
 json_t *value_read_entity(const json_t *properties, const char *name);
-/* What value_long_text() made. A new string of JSON; NULL: there is none. */
-json_t *value_read_long_text(const json_t *properties, const char *name);
+/* What value_long_text() made. *text: a new string of JSON, NULL if there is none. False: out of
+   memory. */
+bool value_read_long_text(const json_t *properties, const char *name, json_t **text);
 /* The JSON object that properties stand for; new, NULL when out of memory. */
 json_t *value_object(json_t *properties);
 
 /* --- JSON of any kind, where jansson itself would go on without what it has no memory for --------
  */
 
-/* Compact text, to be freed. json_dumps() would leave out a name. NULL: out of memory, or of NULL.
+/*
+ * Compact text, to be freed; sorted by names, for a server keeps them in an order of its own.
+ * json_dumps() would leave out a name. NULL: out of memory, or of NULL.
  */
 char *value_dump(const json_t *json);
 /*

@@ -225,12 +225,14 @@ comrade_status datastore_write(comrade_store *store, const comrade_call *call,
 {
     comrade_status status = datastore_need_knows(store, call, error);
     size_t limit = n_writes;
+    unsigned n_parted = 0;
     for (size_t done = 0; done < n_writes && status == COMRADE_OK;) {
         size_t n = count_fitting(writes + done, n_writes - done, limit);
         enum outcome outcome;
         status = write_batch(store, call, writes + done, n, results + done, &outcome, error);
-        bool is_too_late = outcome == OUTCOME_COLLIDED && comrade_call_is_over(call);
-        if (outcome != OUTCOME_DONE && n > 1 && !is_too_late) {
+        bool may_part = n > 1 && (outcome == OUTCOME_SPLIT || (outcome == OUTCOME_COLLIDED &&
+                                                               datastore_pause(call, n_parted++)));
+        if (may_part) {
             status = COMRADE_OK;
             limit = n / 2;
             continue;
