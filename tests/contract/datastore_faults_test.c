@@ -4,7 +4,7 @@
  */
 #include "contract/cases.h"
 #include "lib/datastore_server.h"
-#include "store/datastore/datastore.h"
+#include "store/datastore/internal.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -228,6 +228,47 @@ static void a_server_that_is_replaced_by_an_older_one_shows_new_heartbeats(void 
     close_store(store);
 }
 
+/* --- Clocks ------------------------------------------------------------------------------------
+ */
+
+/* A member of the original's, whose clock is ahead of the server's. */
+static void put_original(comrade_store *store, int64_t updated_ms)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%lld", (long long)updated_ms);
+    json_t *body = json_pack("{s:s,s:[{s:{s:o,s:{s:{s:s},s:{s:b},s:{s:s},s:{s:s}}}}]}", "mode",
+                             "NON_TRANSACTIONAL", "mutations", "upsert", "key",
+                             datastore_key(store, DATASTORE_MEMBERS, "old"), "properties", "role",
+                             "stringValue", "web", "alive", "booleanValue", 1, "created",
+                             "integerValue", "1", "updated", "integerValue", number);
+    comrade_call call = contract_call();
+    struct api_request request;
+    assert_int_equal(api_ask(store, &call, "test", true, "commit", body, &request, NULL),
+                     COMRADE_OK);
+    assert_int_equal(request.code, API_OK);
+    api_finish(&request);
+}
+
+static void a_clock_that_is_a_little_ahead_is_no_future(void **state)
+{
+    (void)state;
+    comrade_store *store = open_fresh();
+    static const struct {
+        int64_t ahead_ms;
+        bool is_future;
+    } clocks[] = {{1000, false}, {3600 * 1000, true}};
+    for (size_t i = 0; i < sizeof clocks / sizeof clocks[0]; i++) {
+        comrade_call call = contract_call();
+        put_original(store, datastore_now_ms(store, &call) + clocks[i].ahead_ms);
+        struct snapshot snapshot;
+        look_at_role(&datastore_driver, store, "web", &snapshot);
+        assert_int_equal(snapshot.n_records, 1);
+        assert_int_equal(snapshot.records[0].updated_ms > snapshot.now_ms, clocks[i].is_future);
+        snapshot_finish(&snapshot);
+    }
+    close_store(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_collision_of_the_probe_says_nothing_of_the_server),
         cmocka_unit_test(a_probe_that_collides_for_ever_is_made_again),
         cmocka_unit_test(reads_in_many_answers_are_whole),
+        cmocka_unit_test(a_clock_that_is_a_little_ahead_is_no_future),
         cmocka_unit_test(a_server_that_is_replaced_by_an_older_one_shows_new_heartbeats),
     };
     server = datastore_server_start(NULL);

@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_MEMBERS = 1000 /* a page ends soon after so many: each has its own time */ };
+enum {
+    PAGE_MEMBERS = 1000,    /* a page ends soon after so many: each has its own time */
+    CLOCKS_APART_MS = 2000, /* a member's and the server's, and nothing is wrong */
+};
 
 struct reading {
     comrade_store *store;
@@ -297,6 +300,15 @@ static void set_next(const char *id, const char *role, comrade_snapshot_page *pa
     memcpy(page->next.role, role, strlen(role));
 }
 
+/*
+ * A time that a member wrote, by its own clock or by its estimate of the server's, may be a little
+ * ahead of ours: its heartbeat is of now, and not one from the future, which would be no health.
+ */
+static int64_t updated_by(int64_t updated_ms, int64_t now_ms)
+{
+    return updated_ms > now_ms && updated_ms - now_ms <= CLOCKS_APART_MS ? now_ms : updated_ms;
+}
+
 static comrade_status tell_members(const struct reading *reading, const comrade_snapshot_sink *sink,
                                    comrade_snapshot_page *page)
 {
@@ -313,6 +325,7 @@ static comrade_status tell_members(const struct reading *reading, const comrade_
             return COMRADE_NO_MEMORY;
         }
         if (kind == ENTITY_RECORD) {
+            record.updated_ms = updated_by(record.updated_ms, page->now_ms);
             status = sink->on_record(sink->user, &record);
         }
         if (is_last && i + 1 < n) {
@@ -345,12 +358,12 @@ comrade_status datastore_snapshot(comrade_store *store, const comrade_call *call
             ? datastore_no_memory(store, "read", error)
             : read_page(&reading, from == NULL ? &beginning : from, error);
     if (status == COMRADE_OK) {
+        made.now_ms = datastore_now_ms(store, call);
         status = tell_roles(&reading, sink);
         if (status == COMRADE_OK && !query->roles_only) {
             status = tell_members(&reading, sink, &made);
         }
         if (status == COMRADE_OK) {
-            made.now_ms = datastore_now_ms(store, call);
             *page = made;
         } else {
             comrade_error_set(error, status, "%s: read: %s", store->shown_url,
