@@ -1,7 +1,8 @@
 'use strict'
 // node_figures.js WHAT [STORE …]: the part of the figures that is in Node.js.
-//   idle [STORE]          nothing, or a member; prints "up"; then reads its standard input
-//   original ENDPOINT     the same for comrade 0.0.3, by the shim of the package's tests
+//   idle bare|server none|STORE|original ENDPOINT
+//                         a process that does nothing, or an HTTP server that has answered; with nobody, a
+//                         member, or one of comrade 0.0.3 by the shim of the package's tests. Prints "up"
 //   list STORE ROUNDS     prints "MILLISECONDS of getMembers, of JSON.parse of the same data" a round
 //   members STORE PREFIX N     as members.c
 //   delay STORE           prints the 99th percentile of the event loop's delay, in milliseconds, of
@@ -17,33 +18,46 @@ const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 
 // What starting left behind is no part of what it takes to be there.
 async function up() {
-  await sleep(500)
-  global.gc?.()
-  await sleep(500)
+  for (let i = 0; i < 3; i++) {
+    await sleep(300)
+    global.gc?.()
+  }
   console.log('up')
 }
 
+async function serve() {
+  const http = require('node:http')
+  const server = http.createServer((req, res) => res.end('hello'))
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  for (let i = 0; i < 100; i++) {
+    await new Promise((resolve) => http.get({ port: server.address().port }, (res) => res.resume().on('end', resolve)))
+  }
+}
+
+function startOriginal(endpoint) {
+  const tests = path.join(ROOT, 'bindings', 'node', 'test')
+  const { Member } = require(path.join(tests, 'node_modules', 'comrade-original'))
+  const Dataset = require(path.join(tests, 'lib', 'original-dataset.js'))
+  const member = new Member({ googleDataset: new Dataset(endpoint, 'bench'), role: 'bench' })
+  member.on('shutdown', () => {})
+  member.start()
+}
+
 const FIGURES = {
-  async idle(store) {
+  async idle(kind, store, endpoint) {
     process.stdin.resume()
-    if (store) {
+    if (kind === 'server') {
+      await serve()
+    }
+    if (store === 'original') {
+      startOriginal(endpoint)
+      await sleep(3000)
+    } else if (store !== 'none') {
       const { Member } = comrade()
       const member = new Member({ store, role: 'bench' })
       member.on('shutdown', () => {})
       await member.start()
     }
-    await up()
-  },
-
-  async original(endpoint) {
-    process.stdin.resume()
-    const tests = path.join(ROOT, 'bindings', 'node', 'test')
-    const { Member } = require(path.join(tests, 'node_modules', 'comrade-original'))
-    const Dataset = require(path.join(tests, 'lib', 'original-dataset.js'))
-    const member = new Member({ googleDataset: new Dataset(endpoint, 'bench'), role: 'bench' })
-    member.on('shutdown', () => {})
-    member.start()
-    await sleep(3000)
     await up()
   },
 

@@ -10,6 +10,7 @@ from common import BENCH, ROOT, environment_of, memory_kb, percentile, read, row
 
 NODE = ["node", "--expose-gc", os.path.join(ROOT, "tests", "bench", "node_figures.js")]
 CPU_SECONDS = 40
+KINDS = {"server": "an HTTP server", "bare": "a process that does nothing"}
 
 
 def start(command, store=""):
@@ -53,7 +54,7 @@ def rss_mb(arguments, rounds):
 
 def cpu_percent(*arguments):
     """At the default heartbeat, of processes that run side by side."""
-    processes = [wait_up(start([*NODE, *each])) for each in arguments]
+    processes = [wait_up(start([*NODE, "idle", "bare", *each])) for each in arguments]
     before = [cpu_ns(process.pid) for process in processes]
     subprocess.run(["sleep", str(CPU_SECONDS)], check=True)
     after = [cpu_ns(process.pid) for process in processes]
@@ -64,19 +65,20 @@ def cpu_percent(*arguments):
 
 def bench_member(folder, rounds=7):
     store = "sqlite:" + os.path.join(folder, "comrade.db")
-    bare = rss_mb(["idle"], rounds)
     rows = []
     with postgres_figures.Server() as postgres, datastore_figures.Server() as datastore:
         google = f"datastore://bench?endpoint=http://{datastore.host}"
         original = ["original", "http://" + datastore.host]
         names = {"sqlite": store, "postgres": postgres.url, "datastore": google}
-        for name, url in names.items():
-            more = rss_mb(["idle", url], rounds) - bare
-            rows.append(row(f"RSS of one member, {name}", f"{more:.1f} MB more", "<= 3 MB", more <= 3,
-                            f"bare node {bare:.1f} MB"))
-        more = rss_mb(original, rounds) - bare
-        rows.append(row("the same, comrade 0.0.3 on datastore", f"{more:.1f} MB more", "", True))
-        idle, *ours, theirs = cpu_percent(["idle"], *(["idle", url] for url in names.values()), original)
+        for kind in KINDS:
+            alone = rss_mb(["idle", kind, "none"], rounds)
+            theirs = rss_mb(["idle", kind, *original], rounds) - alone
+            for name, url in names.items():
+                more = rss_mb(["idle", kind, url], rounds) - alone
+                rows.append(row(f"RSS of one member in {KINDS[kind]}, {name}", f"+ {more:.1f} MB",
+                                "<= + 3 MB", more <= 3,
+                                f"{alone:.1f} MB without; 0.0.3 + {theirs:.1f} MB"))
+        idle, *ours, theirs = cpu_percent(["none"], *([url] for url in names.values()), original)
     for name, percent in zip(names, ours):
         rows.append(row(f"CPU of one member, {name}", f"{percent - idle:.3f} % of a core", "<= 0.1 %",
                         percent - idle <= 0.1, f"bare node {idle:.3f} %; 0.0.3 {theirs - idle:.3f} %"))
