@@ -2,12 +2,14 @@
 // TLS inside Node.js, which exports an OpenSSL of its own: the client libraries are to meet theirs.
 const assert = require('node:assert')
 const fs = require('node:fs')
+const http = require('node:http')
 const https = require('node:https')
 const path = require('node:path')
 const { spawnSync } = require('node:child_process')
 const { generateKeyPairSync } = require('node:crypto')
 const { once } = require('node:events')
 const { after, before, describe, it } = require('node:test')
+const { startDatastore } = require('./lib/servers')
 const { list, makeCertificates, nodePrograms, startTlsPostgres } = require('./lib/tls')
 
 const JEMALLOC = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/libjemalloc.so.2`
@@ -45,19 +47,26 @@ describe('PostgreSQL', () => {
 const canMount = spawnSync('unshare', ['--mount', 'true']).status === 0
 describe('Datastore', { skip: !canMount && 'only root can say whom the system trusts' }, () => {
   const BUNDLE = '/etc/ssl/certs/ca-certificates.crt'
+  let datastore
   let server
   let store
 
   before(async () => {
+    datastore = await startDatastore()
     server = https.createServer({
       key: fs.readFileSync(path.join(certificates, 'server.key')),
       cert: fs.readFileSync(path.join(certificates, 'local.crt'))
     }, (req, res) => {
-      const isToken = req.url === '/token'
-      req.resume().on('end', () => {
+      if (req.url === '/token') {
         res.setHeader('content-type', 'application/json')
-        res.end(JSON.stringify(isToken ? { access_token: 'a', expires_in: 3600, token_type: 'Bearer' } : {}))
-      })
+        res.end(JSON.stringify({ access_token: 'a', expires_in: 3600, token_type: 'Bearer' }))
+        return
+      }
+      const { authorization, ...headers } = req.headers
+      req.pipe(http.request(`${datastore.endpoint}${req.url}`, { method: req.method, headers }, (answer) => {
+        res.writeHead(answer.statusCode, answer.headers)
+        answer.pipe(res)
+      }))
     }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const origin = `https://localhost:${server.address().port}`
@@ -73,7 +82,10 @@ describe('Datastore', { skip: !canMount && 'only root can say whom the system tr
     }), { mode: 0o600 })
     store = `datastore://p?endpoint=${origin}&credentials=${credentials}`
   })
-  after(() => server?.close())
+  after(() => {
+    server?.close()
+    return datastore?.close()
+  })
 
   for (const [name, program] of programs) {
     it(`https works in ${name}`, async () => {
