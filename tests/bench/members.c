@@ -57,8 +57,12 @@ int main(int argc, char **argv)
         told[i].n_registered = &n_registered;
         status = start_member(cluster, &told[i], &error);
     }
+    if (status != COMRADE_OK) {
+        fprintf(stderr, "members: %s\n", error.message);
+        return 1;
+    }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while (status == COMRADE_OK) {
+    for (;;) {
         struct pollfd waiting = {.fd = comrade_cluster_fd(cluster), .events = POLLIN};
         long n_before = n_registered;
         poll(&waiting, 1, -1);
@@ -67,6 +71,4 @@ int main(int argc, char **argv)
             puts("up");
         }
     }
-    fprintf(stderr, "members: %s\n", error.message);
-    return 1;
 }
