@@ -126,7 +126,8 @@ static size_t throw_away(char *bytes, size_t size, size_t n, void *user)
 static char *body_of(const struct ours *members, size_t first, size_t n)
 {
     char *body = calloc(n + 1, MUTATION_SIZE);
-    size_t len = (size_t)sprintf(body, "{\"mode\":\"NON_TRANSACTIONAL\",\"mutations\":[");
+    size_t len =
+        (size_t)snprintf(body, MUTATION_SIZE, "{\"mode\":\"NON_TRANSACTIONAL\",\"mutations\":[");
     for (size_t i = first; i < first + n; i++) {
         len += (size_t)snprintf(
             body + len, MUTATION_SIZE,
@@ -137,7 +138,7 @@ static char *body_of(const struct ours *members, size_t first, size_t n)
             "\"comradeUpdated\",\"setToServerValue\":\"REQUEST_TIME\"}]}",
             i == first ? "" : ",", members->beats[i].id, (long long)wall_ms(NULL));
     }
-    strcpy(body + len, "]}");
+    memcpy(body + len, "]}", sizeof "]}");
     return body;
 }
 

@@ -373,6 +373,10 @@ static void what_others_have_added_stays(void **state)
 static void metadata_of_any_form_is_exact(void **state)
 {
     (void)state;
+    static const char deep[] =
+        "{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":"
+        "{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":1"
+        "}}}}}}}}}}}}}}}}}}}}}}";
     static const char *const forms[] = {
         "{}",
         "{\"a\":[[1,2],[3]]}",
@@ -381,9 +385,7 @@ static void metadata_of_any_form_is_exact(void **state)
         "{\"pi\":0.1,\"one\":1.0,\"big\":9007199254740993}",
         "{ \"spaces\" : true }",
         "{\"null\":null,\"nested\":{\"empty\":{},\"list\":[]}}",
-        "{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":"
-        "{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":{\"d\":1"
-        "}}}}}}}}}}}}}}}}}}}}}}",
+        deep,
     };
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         comrade_record record = {.id = "a", .role = "web", .own = an_own};
@@ -408,10 +410,11 @@ static void long_details_are_pieces_that_any_client_may_write_back(void **state)
     (void)state;
     char details[COMRADE_METADATA_MAX_BYTES + 1];
     snprintf(details, sizeof details, "{\"e\":\"");
-    for (size_t len = strlen(details); len + 4 < sizeof details; len += 2) {
+    size_t len = strlen(details);
+    for (; len + 4 < sizeof details; len += 2) {
         memcpy(details + len, "\xc3\xa9", sizeof "\xc3\xa9"); /* é, which no piece may cut */
     }
-    strcat(details, "\"}");
+    memcpy(details + len, "\"}", sizeof "\"}");
     comrade_record record = {.id = "a", .role = "web", .own = an_own};
     record.own.details = details;
     json_t *entity = entity_of("a", entity_write_own(&record, NULL));

@@ -26,6 +26,8 @@ MEMBER = "unit_member_test"
 SQLITE = "contract_sqlite_test"
 POSTGRES = "contract_postgres_test"
 DATASTORE = "contract_datastore_test"
+API = "contract_datastore_api_test"
+CREDENTIALS = "contract_datastore_credentials_test"
 ENTITY = "contract_datastore_entity_test"
 SIMULATION = "sim_sim_test"
 PROMISES = "the_promises_hold_after_every_step"
@@ -401,4 +403,12 @@ MUTANTS = (
            "src/store/datastore/value.c",
            'return json_pack("{s:o,s:b}", type, value, "excludeFromIndexes", 1);',
            'return json_pack("{s:o}", type, value);', ENTITY, "role_and_alive_alone_are_indexed"),
+    Mutant("datastore-believes-the-slowest-clock", "times are the server's, whoever is slow",
+           "src/store/datastore/api.c", "server_ms != 0 && doubt_ms < least_doubt_ms",
+           "server_ms != 0 && (doubt_ms < least_doubt_ms || doubt_ms > 0)",
+           API, "the_answer_that_came_soonest_tells_the_time"),
+    Mutant("datastore-lets-the-file-say-who-pays", "the environment comes before the file",
+           "src/store/datastore/credentials.c", "return credentials->quota_project != NULL ?",
+           "return credentials->identity.quota_project == NULL ?",
+           CREDENTIALS, "the_environment_says_who_pays_before_the_file_does"),
 )
