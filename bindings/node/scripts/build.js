@@ -16,7 +16,8 @@ const LIBRARY = [path.join(PACKAGE, 'deps'), path.join(PACKAGE, '..', '..')]
 const CC = process.env.CC || 'cc'
 const LD = process.env.LD || 'ld'
 const OBJCOPY = process.env.OBJCOPY || 'objcopy'
-const FLAGS = ['-std=gnu11', '-O2', '-g0', '-fPIC', '-fvisibility=hidden', '-fno-strict-aliasing', '-D_GNU_SOURCE']
+const FLAGS = ['-std=gnu11', '-O2', '-g0', '-fPIC', '-fvisibility=hidden', '-fno-strict-aliasing', '-D_GNU_SOURCE',
+  ...(process.env.CFLAGS ?? '').split(/\s+/).filter(Boolean)]
 const LAYERS = ['base', 'core', 'store', 'store/memory', 'store/sqlite', 'cluster']
 
 // What the addon cannot do without: a header, how to link it, and the packages that bring it.

@@ -14,10 +14,10 @@ function candidates() {
     beside, '/usr/include/node', '/usr/include/nodejs/src', cache, '/usr/include'].filter(Boolean)
 }
 
-// The folders to include, or null where something is not there.
+// The folders to include, or null where something is not there. Every compiler knows /usr/include.
 function findHeaders() {
   const folders = NEEDED.map((name) => candidates().find((folder) => fs.existsSync(path.join(folder, name))))
-  return folders.includes(undefined) ? null : [...new Set(folders)]
+  return folders.includes(undefined) ? null : [...new Set(folders)].filter((folder) => folder !== '/usr/include')
 }
 
 module.exports = { findHeaders }

@@ -9,7 +9,7 @@ const { freshFolder, ROOT } = require('./lib/comrade')
 
 const PACKAGE = path.join(ROOT, 'bindings', 'node')
 const folder = freshFolder()
-const environment = { ...process.env }
+const environment = { ...process.env, CFLAGS: '-O0' } // in half the time
 for (const name of ['COMRADE_ADDON', 'COMRADE_MODULE_PATH', 'COMRADE_BUILD_DIR']) {
   delete environment[name]
 }

@@ -36,7 +36,8 @@ function pack() {
     })
   }
   const place = path.join(copy, 'bindings', 'node')
-  execFileSync(process.execPath, [path.join(place, 'scripts', 'prebuild.js')])
+  execFileSync(process.execPath, [path.join(place, 'scripts', 'prebuild.js')],
+    { env: { ...process.env, CFLAGS: '-O0' } }) // in half the time
   const names = execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: place, encoding: 'utf8' })
   return path.join(folder, names.trim())
 }
