@@ -244,8 +244,8 @@ enum need decide_kill_oldest(struct operation *operation)
     if (victim == NULL) {
         measure(operation, IMPLIED_MINIMUM);
         comrade_error_set(&operation->error, COMRADE_NOT_FOUND,
-                          "role \"%s\" has no member that matches, is alive and has not been asked "
-                          "to leave",
+                          "role \"%s\" has no member that matches, is alive, heartbeats and has "
+                          "not been asked to leave",
                           operation->role);
         return operation_end(operation, COMRADE_NOT_FOUND);
     }

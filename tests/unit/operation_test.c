@@ -109,6 +109,12 @@ static void a_silent_member_is_no_victim(void **state)
     assert_int_equal(look(operation, records, 3, 1, "{}"), NEED_WRITE);
     assert_string_equal(operation->changes[0].id, "b");
     operation_free(operation);
+    operation = make(OPERATION_KILL_OLDEST, NULL, "app", false);
+    operation_start(operation);
+    assert_int_equal(look(operation, records, 1, 1, "{}"), NEED_NOTHING);
+    assert_int_equal(operation->status, COMRADE_NOT_FOUND);
+    assert_non_null(strstr(operation->error.message, "heartbeats"));
+    operation_free(operation);
 }
 
 static void without_a_minimum_kill_oldest_keeps_one(void **state)
