@@ -42,11 +42,22 @@ function credentialsOf(dataset) {
 
 // --- Where ---
 
+// A key names the project it was made in. One that cannot be read is told of when it is used.
+function projectOfKey(file) {
+  try {
+    return JSON.parse(fs.readFileSync(file, 'utf8')).project_id
+  } catch {
+    return undefined
+  }
+}
+
 function projectOf(dataset) {
   const { projectId, credentials } = settingsOf(dataset)
+  const isNamed = (id) => typeof id === 'string' && id !== '' && !id.includes('{{')
   const known = [dataset.projectId, projectId, credentials?.project_id, process.env.DATASTORE_PROJECT_ID,
     process.env.GOOGLE_CLOUD_PROJECT, process.env.GCLOUD_PROJECT]
-  const project = known.find((id) => typeof id === 'string' && id !== '' && !id.includes('{{'))
+  const project = known.find(isNamed) ??
+    [credentialsOf(dataset) ?? process.env.GOOGLE_APPLICATION_CREDENTIALS].map(projectOfKey).find(isNamed)
   if (!project) {
     throw Object.assign(new Error('googleDataset names no project; give its projectId, or set GOOGLE_CLOUD_PROJECT'),
       { code: 'INVALID' })
@@ -58,11 +69,12 @@ function projectOf(dataset) {
 function endpointOf(dataset) {
   const named = settingsOf(dataset).apiEndpoint ?? dataset.apiEndpoint
   const found = named ?? (dataset.customEndpoint_ && dataset.baseUrl_ && `${dataset.baseUrl_}:${dataset.port_ ?? 80}`)
-  if (!found || process.env.DATASTORE_EMULATOR_HOST) {
+  if (!found) {
     return undefined
   }
   const url = new URL(/^https?:/.test(found) ? found : `${isGoogles(found) ? 'https' : 'http'}://${found}`)
-  return GOOGLE_HOSTS.includes(url.hostname) ? undefined : url.origin
+  const isDefault = GOOGLE_HOSTS.includes(url.hostname) || url.host === process.env.DATASTORE_EMULATOR_HOST
+  return isDefault ? undefined : url.origin
 }
 
 function isGoogles(host) {

@@ -2,10 +2,11 @@
 // The store that a Google client object names.
 const assert = require('node:assert')
 const fs = require('node:fs')
+const path = require('node:path')
 const { it } = require('node:test')
 const { Datastore } = require('@google-cloud/datastore')
 const Dataset = require('gcloud/lib/datastore/dataset')
-require('./lib/comrade')
+const { freshFolder } = require('./lib/comrade')
 const placeOfDataset = require('../lib/google-dataset')
 
 const key = { client_email: 'a@b', private_key: 'secret' }
@@ -27,6 +28,24 @@ it('takes the endpoint, to which nothing secret is sent in clear', () => {
   const regional = new Datastore({ projectId: 'p', apiEndpoint: 'eur3-datastore.googleapis.com' })
   assert.strictEqual(placeOfDataset(regional).url,
     'datastore://p?endpoint=https%3A%2F%2Feur3-datastore.googleapis.com')
+})
+
+it('tells of an endpoint that is not the emulator of the environment', () => {
+  process.env.DATASTORE_EMULATOR_HOST = '127.0.0.1:8081'
+  assert.strictEqual(placeOfDataset(new Datastore({ projectId: 'p' })).url, 'datastore://p')
+  const other = new Datastore({ projectId: 'p', apiEndpoint: 'http://127.0.0.1:9' })
+  assert.strictEqual(placeOfDataset(other).url, 'datastore://p?endpoint=http%3A%2F%2F127.0.0.1%3A9')
+  delete process.env.DATASTORE_EMULATOR_HOST
+})
+
+it('takes the project of the key file where nothing else names one', () => {
+  const file = path.join(freshFolder(), 'key.json')
+  fs.writeFileSync(file, JSON.stringify({ ...key, project_id: 'of-the-key' }))
+  const credentials = `credentials=${encodeURIComponent(file)}`
+  assert.strictEqual(placeOfDataset(new Datastore({ keyFilename: file })).url, `datastore://of-the-key?${credentials}`)
+  process.env.GOOGLE_APPLICATION_CREDENTIALS = file
+  assert.strictEqual(placeOfDataset(new Datastore()).url, 'datastore://of-the-key')
+  delete process.env.GOOGLE_APPLICATION_CREDENTIALS
 })
 
 it('takes the old dataset', () => {
