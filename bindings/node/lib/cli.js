@@ -1,7 +1,7 @@
 'use strict'
 // A prompt for those who look after a cluster.
 const readline = require('node:readline')
-const formatTable = require('./table')
+const { formatTable, withoutControls } = require('./table')
 
 const OPTIONS = ['--role', '--alive', '--dead', '--healthy', '--unhealthy', '--stale']
 
@@ -51,7 +51,8 @@ async function rollingKill(client, { options }) {
 
 function optionsOf(words) {
   const has = (name) => words.includes(name)
-  const role = has('--role') ? words[words.indexOf('--role') + 1] : undefined
+  const next = has('--role') ? words[words.indexOf('--role') + 1] : undefined
+  const role = next?.startsWith('--') ? undefined : next
   return {
     role,
     alive: has('--dead') ? false : has('--alive') ? true : undefined,
@@ -92,7 +93,7 @@ class CLI {
   }
 
   #print(text) {
-    this.#output.write(`${text}\n`)
+    this.#output.write(`${text.split('\n').map(withoutControls).join('\n')}\n`)
   }
 
   async doAction(line) {
@@ -116,7 +117,7 @@ class CLI {
     const last = words[words.length - 1]
     const choices = words.length === 1 ? Object.keys(ACTIONS) : await this.#argumentsOf(words)
     const hits = choices.filter((choice) => choice.startsWith(last))
-    return [hits.map((hit) => `${hit} `), last]
+    return [hits.filter((hit) => hit === withoutControls(hit)).map((hit) => `${hit} `), last]
   }
 
   async #argumentsOf(words) {

@@ -11,11 +11,12 @@ function checkHealth(client, asked, memberData) {
     answer(false)
     return
   }
-  // A check that has taken the callback answers by it, whatever it returns.
+  // A check that has taken the callback answers by it, whatever it returns; one that is wrapped does
+  // not show that it has, and what it returns may be a request that is under way.
   const usesCallback = client.healthCheck.length >= 2
   if (typeof result?.then === 'function') {
     result.then((isHealthy) => usesCallback || answer(isHealthy), () => answer(false))
-  } else if (!usesCallback && result !== undefined) {
+  } else if (!usesCallback && typeof result === 'boolean') {
     answer(result)
   }
 }

@@ -20,7 +20,7 @@ const COLUMNS = [
 
 // What a stranger has written commands no terminal.
 function withoutControls(text) {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '\ufffd')
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd')
 }
 
 function formatTable(members) {
@@ -30,4 +30,4 @@ function formatTable(members) {
   return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join('  ').trimEnd()).join('\n')
 }
 
-module.exports = formatTable
+module.exports = { formatTable, withoutControls }

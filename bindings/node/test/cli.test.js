@@ -97,3 +97,17 @@ it('runs on a pipe, and ends with it', async () => {
   assert.match(stdout, /No member matches/)
   assert.match(stdout, /nobody/)
 })
+
+it('what it says commands no terminal, and an option is no role', async () => {
+  const store = `memory:${fresh('cli')}`
+  const member = await started(store, 'a')
+  const prompt = openPrompt({ store })
+  for (const line of ['kill a\u001b[2Jb', '\u001b]0;x\u0007', 'zombify \u009b2J']) {
+    assert.doesNotMatch(await prompt.ask(line), /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
+  }
+  assert.match(await prompt.ask('list --role --alive'), /^a /m)
+  assert.match(await prompt.ask('killOldestMember --role'), /You must set a role/)
+  member.stop()
+  prompt.input.end()
+  await prompt.ended
+})

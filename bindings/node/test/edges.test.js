@@ -127,3 +127,18 @@ it('keys of metadata that mean something to JavaScript are keys', async () => {
   assert.strictEqual({}.polluted, undefined)
   member.stop()
 })
+
+it('what a health check returns is its answer only where it is one', async () => {
+  const where = place()
+  const member = await started(where, 'a')
+  const inner = (data, callback) => {
+    setImmediate(callback, false)
+    return { request: 'under way' }
+  }
+  const wrapped = (...args) => inner(...args)
+  for (const [healthCheck, isHealthy] of [[wrapped, false], [() => true, true], [() => false, false]]) {
+    const [data] = await new Client({ ...where, healthCheck }).getMembers({})
+    assert.strictEqual(data.healthy, isHealthy)
+  }
+  member.stop()
+})
