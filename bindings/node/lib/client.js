@@ -2,6 +2,7 @@
 // Looks at the members of a cluster, and asks things of them.
 const binding = require('./binding')
 const callbackOrPromise = require('./callback')
+const { baseOf, callable } = require('./callable')
 const checkHealth = require('./health-check')
 const Member = require('./member')
 const Watch = require('./watch')
@@ -37,13 +38,14 @@ function mustNameRole(options) {
   }
 }
 
-class Client {
+class Client extends baseOf(Object) {
   #place
   #options
   #cluster
   #native
 
-  constructor(options = {}) {
+  constructor(options = {}, receiver) {
+    super(receiver)
     this.#place = placeOf(options)
     this.#options = options
     this.googleDataset = options.googleDataset
@@ -168,4 +170,4 @@ function first(members) {
   return members[0] ?? null
 }
 
-module.exports = Client
+module.exports = callable(Client)

@@ -3,6 +3,7 @@
 const { EventEmitter } = require('node:events')
 const binding = require('./binding')
 const callbackOrPromise = require('./callback')
+const { baseOf, callable } = require('./callable')
 const countDown = require('./countdown')
 const requestOf = require('./request')
 const { readMembers } = require('./members')
@@ -34,7 +35,7 @@ function inTime(done) {
   return finish
 }
 
-class Member extends EventEmitter {
+class Member extends baseOf(EventEmitter) {
   #cluster
   #native
   #client // asks for what a member that is not running cannot write itself
@@ -43,8 +44,8 @@ class Member extends EventEmitter {
   #registered // of the promise that start() returns
   #saves = [] // of before the start and after the stop: one after the other, and the start after them
 
-  constructor(options = {}) {
-    super()
+  constructor(options = {}, receiver) {
+    super(receiver)
     if (!options.role) {
       throw Object.assign(new Error('You must set a role'), { code: 'INVALID' })
     }
@@ -242,4 +243,4 @@ class Member extends EventEmitter {
   }
 }
 
-module.exports = Member
+module.exports = callable(Member)

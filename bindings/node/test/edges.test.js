@@ -1,7 +1,8 @@
 'use strict'
 // What callers do that no page shows.
 const assert = require('node:assert')
-const { once } = require('node:events')
+const { EventEmitter, once } = require('node:events')
+const { inherits } = require('node:util')
 const { it, mock } = require('node:test')
 const { Client, Member, fresh, runProgram } = require('./lib/comrade')
 
@@ -141,4 +142,31 @@ it('what a health check returns is its answer only where it is one', async () =>
     assert.strictEqual(data.healthy, isHealthy)
   }
   member.stop()
+})
+
+it('others inherit from the classes as from functions, and as from classes', async () => {
+  const where = place()
+  function Own(options) {
+    Member.call(this, options)
+    this.on('shutdown', () => this.stop())
+  }
+  inherits(Own, Member)
+  function OwnClient(options) {
+    Client.call(this, options)
+  }
+  inherits(OwnClient, Client)
+  OwnClient.prototype.healthCheck = (data, callback) => callback(data.id === 'own')
+  class Newer extends Member {}
+  const own = new Own({ ...where, role: 'app', id: 'own' })
+  const newer = new Newer({ ...where, role: 'app', id: 'newer' })
+  assert.ok(own instanceof Member && own instanceof EventEmitter && newer instanceof Member)
+  assert.strictEqual(new Member({ ...where, role: 'app' }).constructor, Member)
+  await Promise.all([own.start(), newer.start()])
+  const client = new OwnClient(where)
+  assert.deepStrictEqual((await client.getMembers({ healthy: true })).map(({ id }) => id), ['own'])
+  const heard = once(own, 'shutdown')
+  await client.killMember('own')
+  await heard
+  newer.stop()
+  assert.throws(() => Member({ ...where, role: 'app' }), TypeError)
 })
