@@ -144,6 +144,24 @@ static void read_answer(struct api_request *request, const struct http_request *
     }
 }
 
+/* A commit without a transaction tells its time only by what the server has noted down with it. */
+static int64_t time_noted(const json_t *answer)
+{
+    int64_t server_ms = 0;
+    size_t i;
+    const json_t *result;
+    json_array_foreach(json_object_get(answer, "mutationResults"), i, result)
+    {
+        const json_t *noted = json_array_get(json_object_get(result, "transformResults"), 0);
+        bool is_done = !json_is_true(json_object_get(result, "conflictDetected"));
+        server_ms = is_done ? datastore_time_ms(api_text(noted, "timestampValue")) : 0;
+        if (server_ms != 0) {
+            break;
+        }
+    }
+    return server_ms;
+}
+
 /* What an answer says of the server's time. 0: nothing, or that of an earlier read. */
 static int64_t time_in(const struct api_request *request)
 {
@@ -157,7 +175,7 @@ static int64_t time_in(const struct api_request *request)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && server_ms == 0; i++) {
         server_ms = datastore_time_ms(texts[i]);
     }
-    return server_ms;
+    return server_ms == 0 ? time_noted(answer) : server_ms;
 }
 
 /* Of several answers that one tells the time best whose request was under way the shortest. */
