@@ -28,7 +28,8 @@ static const struct fault faults[] = {
     {"status 403 disabled", false, true, COMRADE_DENIED, false,
      "gcloud services enable datastore.googleapis.com"},
     {"status 401", false, true, COMRADE_DENIED, false, "the server said 401 UNAUTHENTICATED"},
-    {"status 400", false, true, COMRADE_UNAVAILABLE, false, "the server said 400 FAILED_"},
+    /* It may be the server's word for a collision, which the probe asks for. */
+    {"status 400", false, true, COMRADE_UNAVAILABLE, true, "the server said 400 FAILED_"},
     {"status 404", false, true, COMRADE_UNAVAILABLE, true, "gcloud firestore databases create"},
     {"status 409", false, true, COMRADE_UNAVAILABLE, true, "the server said 409 ABORTED"},
     {"status 500", false, false, COMRADE_UNAVAILABLE, false, "the server said 500 INTERNAL"},

@@ -7,6 +7,7 @@
 #include "store/datastore/internal.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -182,6 +183,38 @@ static void reads_in_many_answers_are_whole(void **state)
     close_store(store);
 }
 
+static void *put_soon(void *other)
+{
+    poll(NULL, 0, 100);
+    contract_put(&datastore_driver, other, "web", "b", 1, 2);
+    return NULL;
+}
+
+/* Google does not say in which word a commit fails by a base version. */
+static void a_collision_of_another_name_is_one(void **state)
+{
+    (void)state;
+    datastore_server_tell(server, "set fail_status FAILED_PRECONDITION");
+    char url[DATASTORE_URL_SIZE];
+    datastore_server_fresh_url(server, url);
+    comrade_store *store = contract_must_open(&datastore_driver, url, "");
+    assert_int_equal(contract_put(&datastore_driver, store, "web", "a", 1, 1), COMRADE_OK);
+    assert_int_equal(beat_once(store, "a"), 1);
+    /* Somebody writes between the reading and the commit of the other: it is tried again. */
+    comrade_store *other = contract_must_open(&datastore_driver, url, "");
+    assert_int_equal(contract_put(&datastore_driver, other, "web", "b", 1, 1), COMRADE_OK);
+    datastore_server_tell(server, "fault lookup 1 delay 0.3");
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, put_soon, other), 0);
+    datastore_server_reset_counts(server);
+    assert_int_equal(contract_put(&datastore_driver, store, "web", "a", 1, 2), COMRADE_OK);
+    pthread_join(thread, NULL);
+    assert_true(datastore_server_count(server, "commit") >= 3);
+    datastore_server_tell(server, "set fail_status ABORTED");
+    datastore_driver.close(other);
+    close_store(store);
+}
+
 /* --- Older servers -----------------------------------------------------------------------------
  */
 
@@ -279,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_collision_of_the_probe_says_nothing_of_the_server),
         cmocka_unit_test(a_probe_that_collides_for_ever_is_made_again),
         cmocka_unit_test(reads_in_many_answers_are_whole),
+        cmocka_unit_test(a_collision_of_another_name_is_one),
         cmocka_unit_test(a_clock_that_is_a_little_ahead_is_no_future),
         cmocka_unit_test(a_server_that_is_replaced_by_an_older_one_shows_new_heartbeats),
     };

@@ -22,6 +22,7 @@ SETTINGS = {
     "missing_conflicts": True,  # an update of what is missing with a base version: else NOT_FOUND
     "require_indexes": True,
     "restless": False,  # what is looked up outside a transaction is changed by others right after
+    "fail_status": "ABORTED",  # of a commit that FAILs by a base version
     "demand_routing": True,  # a named database needs x-goog-request-params
     # What an older server does not know. "ignore": silently; "refuse": as an unknown field.
     "masks": True, "base_versions": True, "transforms": True, "single_use": True,

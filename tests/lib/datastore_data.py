@@ -330,7 +330,8 @@ class Plan:
         current = self.current(key)
         if mutation.conflicts_with(current, self.database.settings):
             if mutation.fails_on_conflict:
-                raise Refusal("ABORTED", "the entity was changed since the given base version: "
+                raise Refusal(self.database.settings["fail_status"],
+                              "the entity was changed since the given base version: "
                               + describe_key(key, self.database.project))
             self.results.append((mutation, current, True, []))
             return

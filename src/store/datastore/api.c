@@ -368,6 +368,11 @@ comrade_status api_ask(comrade_store *store, const comrade_call *call, const cha
     return api_perform(store, call, what, is_write, request, 1, error);
 }
 
+bool api_is_failed_precondition(const struct api_request *request)
+{
+    return request->code == API_OTHER && strcmp(request->status_name, "FAILED_PRECONDITION") == 0;
+}
+
 void api_finish(struct api_request *request)
 {
     free(request->body);

@@ -23,6 +23,7 @@ struct knows {
     bool is_asked;
     bool versions;         /* masks, base versions, and transactions of a single commit */
     bool transforms;       /* properties set to the time of the request */
+    bool has_other_word;   /* for a collision of versions: FAILED_PRECONDITION, not ABORTED */
     char probe[UUID_SIZE]; /* the entity on which it is found out; "": none yet */
 };
 
@@ -104,6 +105,7 @@ char *api_body(const comrade_store *store, json_t *body);
 comrade_status api_ask(comrade_store *store, const comrade_call *call, const char *what,
                        bool is_write, const char *method, json_t *body, struct api_request *request,
                        comrade_error *error);
+bool api_is_failed_precondition(const struct api_request *request);
 /* Frees what it holds. May be called again. */
 void api_finish(struct api_request *request);
 /* Of objects as answered: never NULL. */

@@ -27,9 +27,12 @@ struct probe {
     json_t *result; /* of the last mutation that was done */
 };
 
-/* What came of it is in the probe. */
-static comrade_status commit_once(struct probe *probe, bool is_single, json_t *mutation,
-                                  comrade_error *error)
+/*
+ * What came of it is in the probe. Google says that a commit fails whose base version is not the
+ * server's, but not in which word.
+ */
+static comrade_status commit_once(struct probe *probe, bool is_single, enum api_code wanted,
+                                  json_t *mutation, comrade_error *error)
 {
     comrade_store *store = probe->store;
     json_t *body =
@@ -43,6 +46,11 @@ static comrade_status commit_once(struct probe *probe, bool is_single, json_t *m
     probe->result =
         json_incref(json_array_get(json_object_get(request.answer, "mutationResults"), 0));
     probe->code = request.code;
+    if (wanted == API_ABORTED && api_is_failed_precondition(&request)) {
+        probe->code = API_ABORTED;
+        store->knows.has_other_word = true;
+        status = COMRADE_OK;
+    }
     if (status == COMRADE_OK && request.code == API_NOT_FOUND) {
         status = datastore_explain(store, probe->call, what, false, &request, error);
     }
@@ -57,13 +65,14 @@ static comrade_status commit_once(struct probe *probe, bool is_single, json_t *m
 static comrade_status commit(struct probe *probe, bool is_single, enum api_code wanted,
                              json_t *mutation, comrade_error *error)
 {
-    comrade_status status = mutation == NULL ? datastore_no_memory(probe->store, what, error)
-                                             : commit_once(probe, is_single, mutation, error);
+    comrade_status status = mutation == NULL
+                                ? datastore_no_memory(probe->store, what, error)
+                                : commit_once(probe, is_single, wanted, mutation, error);
     for (unsigned n = 1;
          status == COMRADE_OK && probe->code == API_ABORTED && wanted != API_ABORTED &&
          n < ATTEMPTS_MAX && datastore_pause(probe->call, n);
          n++) {
-        status = commit_once(probe, is_single, mutation, error);
+        status = commit_once(probe, is_single, wanted, mutation, error);
     }
     json_decref(mutation);
     return status;

@@ -151,6 +151,9 @@ static comrade_status commit(struct batch *batch, const comrade_call *call, json
             status = datastore_explain(batch->store, call, "write", false, &request, error);
         }
     }
+    if (batch->store->knows.has_other_word && api_is_failed_precondition(&request)) {
+        *outcome = OUTCOME_COLLIDED;
+    }
     api_finish(&request);
     return status;
 }
