@@ -97,6 +97,72 @@ def test_a_rule_for_services_that_is_there_is_kept(fresh_machine):
     assert policy.read_text() == before
 
 
+# --- The emulator of Datastore, which is a crate ---
+
+@pytest.fixture
+def install_emulator(tmp_path):
+    """Runs what `./dev test` does for it, with a cargo of the test's; the folder of its own is
+    `kept`."""
+    folder, kept = tmp_path / "bin", tmp_path / "kept"
+    folder.mkdir()
+
+    def install(cargo=None):
+        if cargo:
+            executable(folder / "cargo", f'echo "$@" >>{tmp_path}/asked\n{cargo}')
+        return subprocess.run([ROOT / "dev", "install-emulator"], capture_output=True, text=True,
+                              timeout=60, stdin=subprocess.DEVNULL, check=True,
+                              env={"PATH": f"{folder}:/usr/bin:/bin", "XDG_CACHE_HOME": str(kept),
+                                   "HOME": str(tmp_path)})
+    return install
+
+
+# What cargo does: --root FOLDER.
+CARGO = """while [ "$1" != --root ]; do shift; done
+mkdir -p "$2/bin" && printf '#!/bin/sh\n' >"$2/bin/datastore-emulator"
+chmod +x "$2/bin/datastore-emulator"
+"""
+
+
+def test_the_emulator_is_installed_once_at_one_version(install_emulator, tmp_path):
+    assert "Installing datastore-emulator 0." in install_emulator(CARGO).stdout
+    asked = (tmp_path / "asked").read_text()
+    assert "--locked" in asked and "--version 0." in asked and asked.count("\n") == 1
+    assert list((tmp_path / "kept/comrade-dev").glob("*/bin/datastore-emulator"))
+    assert install_emulator(CARGO).stdout == ""
+    assert (tmp_path / "asked").read_text() == asked
+
+
+def test_an_emulator_that_is_there_is_taken(install_emulator, tmp_path):
+    executable(tmp_path / "bin/datastore-emulator", "true\n")
+    assert install_emulator(CARGO).stdout == ""
+    assert not (tmp_path / "asked").exists()
+
+
+def test_without_cargo_nothing_is_said_of_the_emulator(install_emulator):
+    done = install_emulator()
+    assert done.stdout == done.stderr == ""
+
+
+def test_an_emulator_that_cannot_be_had_fails_nothing_and_is_said(install_emulator):
+    done = install_emulator("echo warning: slow >&2; echo error: no network >&2; exit 101\n")
+    assert "its tests will be skipped: error: no network" in done.stdout
+
+
+def test_what_builds_the_emulator_is_installed_where_cargo_is(fresh_machine):
+    executable(fresh_machine / "id", "echo 1000\n")
+
+    def missing():
+        return subprocess.run([ROOT / "dev", "test"], capture_output=True, text=True, timeout=60,
+                              stdin=subprocess.DEVNULL, check=False,
+                              env={"PATH": f"{fresh_machine}:/usr/bin:/bin", "HOME": "/nowhere",
+                                   "COMRADE_DEV_ROOT": str(fresh_machine.parent)}).stderr.split()
+    assert "libprotobuf-dev" not in missing()
+    executable(fresh_machine / "cargo", "true\n")
+    assert "libprotobuf-dev" in missing()
+    executable(fresh_machine / "datastore-emulator", "true\n")
+    assert "libprotobuf-dev" not in missing()
+
+
 def test_an_unknown_verb_shows_the_known_ones():
     done = dev("frobnicate")
     assert done.returncode != 0
