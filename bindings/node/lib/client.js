@@ -43,6 +43,7 @@ class Client extends baseOf(Object) {
   #options
   #cluster
   #native
+  #made // of what the native one was made
 
   constructor(options = {}, receiver) {
     super(receiver)
@@ -58,14 +59,18 @@ class Client extends baseOf(Object) {
     this.#cluster = openCluster(options)
   }
 
-  // Made by the first call, so that a healthCheck or roles that were set until then count.
+  // Made by the first call, and anew when `roles` or `healthCheck` have changed since: they are looked
+  // at by each call, as the original did. What is under way goes on with what it began with.
   #need() {
-    if (!this.#native) {
+    const isOwn = this.healthCheck !== Client.prototype.healthCheck
+    const minimums = minimumsOf(this.roles)
+    const made = JSON.stringify([isOwn, minimums])
+    if (this.#made !== made) {
       const own = new WeakRef(this)
-      const isOwn = this.healthCheck !== Client.prototype.healthCheck
       const check = (asked, text) => checkHealth(own.deref(), asked, JSON.parse(text))
-      this.#native = binding.clientNew(this.#cluster, minimumsOf(this.roles), isOwn ? check : null,
+      this.#native = binding.clientNew(this.#cluster, minimums, isOwn ? check : null,
         this.#options.healthCheckTimeout, this.#options.healthCheckConcurrency)
+      this.#made = made
     }
     return this.#native
   }
@@ -162,7 +167,8 @@ class Client extends baseOf(Object) {
   }
 
   watch(options) {
-    return new Watch(this, (onChange) => binding.watchStart(this.#need(), queryOf(options), onChange))
+    const native = this.#need()
+    return new Watch(this, native, (onChange) => binding.watchStart(native, queryOf(options), onChange))
   }
 }
 

@@ -5,14 +5,16 @@ const { EventEmitter } = require('node:events')
 const binding = require('./binding')
 
 class Watch extends EventEmitter {
-  #client // lives as long as its watch
+  #client
+  #asked // the addon's client: both live as long as their watch
   #native
   #latest // the newest set that the iterator has not given
   #waiting = [] // who iterates
 
-  constructor(client, start) {
+  constructor(client, asked, start) {
     super()
     this.#client = client
+    this.#asked = asked
     this.#native = start((error, text) => {
       if (error) {
         this.#tellError(error)

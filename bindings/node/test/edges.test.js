@@ -170,3 +170,23 @@ it('others inherit from the classes as from functions, and as from classes', asy
   newer.stop()
   assert.throws(() => Member({ ...where, role: 'app' }), TypeError)
 })
+
+it('roles and health checks that are set later count from the next call on', async () => {
+  const where = place()
+  const members = [await started(where, 'a'), await started(where, 'b')]
+  const client = new Client(where)
+  const [before] = await client.getMembers({})
+  const watch = client.watch({})
+  client.roles.app = { minMembers: 2 }
+  assert.strictEqual(await client.killOldestMember({ role: 'app' }), null)
+  client.roles.app.minMembers = 0
+  client.healthCheck = (data, callback) => callback(data.id === 'b')
+  const [after] = await client.getMembers({})
+  assert.deepStrictEqual([before.healthy, after.healthy], [true, false])
+  global.gc?.()
+  const changed = once(watch, 'change')
+  assert.strictEqual((await client.killOldestMember({ role: 'app', healthy: true })).id, 'b')
+  await changed
+  watch.close()
+  members.forEach((member) => member.stop())
+})
