@@ -66,7 +66,7 @@ static void tell_clock(const comrade_store *store, const comrade_call *call,
     if (llabs(apart_ms) > CLOCKS_APART_MS) {
         tell(findings, true,
              "this machine's clock is %" PRId64 " s %s the server's: set it (NTP); only the "
-                                                "server's counts, but for asking for a token",
+             "server's counts, but for asking for a token",
              (int64_t)llabs(apart_ms) / 1000, apart_ms > 0 ? "ahead of" : "behind");
     }
 }
