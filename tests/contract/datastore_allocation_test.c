@@ -15,6 +15,14 @@
 
 enum { FAILURES_MAX = 4000 };
 
+static void prepare(struct fault_scene *scene, const struct fault_operation *operation)
+{
+    fault_prepare(scene, operation);
+    if (operation->is_first) {
+        fault_close(scene);
+    }
+}
+
 /* A first operation is judged with the opening and the closing of its store. */
 static comrade_status run(struct fault_scene *scene, const struct fault_operation *operation)
 {
@@ -86,12 +94,9 @@ static void fail_each(struct fault_scene *scene, const char *name, enum allocati
         operation++;
     }
     /* What is made once and kept is no leak. */
-    fault_prepare(scene, operation);
+    prepare(scene, operation);
     assert_int_equal(run(scene, operation), COMRADE_OK);
-    fault_prepare(scene, operation);
-    if (operation->is_first) {
-        fault_close(scene);
-    }
+    prepare(scene, operation);
     size_t nth = 1;
     while (fail_one(scene, operation, fault, nth)) {
         nth = next_of(nth);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 1000, INTERLEAVINGS = 2000, REQUESTS_MAX = 40, SHORT_MS = 300 };
+enum { BATCH = 1000, INTERLEAVINGS = 2000, REQUESTS_MAX = 60, SHORT_MS = 300 };
 
 static const comrade_store_driver *const driver = &datastore_driver;
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 8 };
+enum { ATTEMPTS_MAX = 12 };
 
 struct part {
     struct beating *beating;
