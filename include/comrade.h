@@ -238,6 +238,8 @@ COMRADE_API size_t comrade_members_count(const comrade_members *members);
 /* NULL past the end. */
 COMRADE_API const comrade_member_data *comrade_members_at(const comrade_members *members, size_t i);
 COMRADE_API void comrade_members_free(comrade_members *members);
+/* The same list for one more holder, who frees it, too: what is borrowed may so be kept. */
+COMRADE_API comrade_members *comrade_members_share(const comrade_members *members);
 
 /* What a call came to. Borrowed by the callback; `members` can be kept with take_members(). */
 typedef struct comrade_outcome comrade_outcome;

@@ -122,6 +122,12 @@ const comrade_member_data *comrade_members_at(const comrade_members *members, si
     return members == NULL || i >= members->n_members ? NULL : &members->data[i];
 }
 
+comrade_members *comrade_members_share(const comrade_members *members)
+{
+    return members_share(
+        (comrade_members *)(uintptr_t)members); /* all but its holders is constant */
+}
+
 void comrade_members_free(comrade_members *members)
 {
     if (members != NULL && atomic_fetch_sub(&members->n_references, 1) == 1) {

@@ -101,7 +101,11 @@ static void a_kill_reaches_the_member_once_after_it_left_the_list(void **state)
     assert_int_equal(comrade_members_count(members), 1);
     assert_string_equal(comrade_members_at(members, 0)->id, "app-2");
     assert_null(comrade_members_at(members, 1));
+    comrade_members *shared = comrade_members_share(members);
     comrade_members_free(members);
+    assert_string_equal(comrade_members_at(shared, 0)->id, "app-2");
+    comrade_members_free(shared);
+    assert_null(comrade_members_share(NULL));
     /* A second kill changes nothing, and is heard by nobody. */
     assert_int_equal(comrade_client_kill(client, "app-1", NULL, PATIENCE_MS, NULL), COMRADE_OK);
     assert_int_equal(comrade_member_update(member, PATIENCE_MS, NULL), COMRADE_OK);

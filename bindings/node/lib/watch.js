@@ -3,11 +3,14 @@
 // newest set and skips those that nobody was there to take.
 const { EventEmitter } = require('node:events')
 const binding = require('./binding')
+const { readMembers } = require('./members')
 
 class Watch extends EventEmitter {
   #client
   #asked // the addon's client: both live as long as their watch
   #native
+  #isReading = false
+  #next // the newest list that came meanwhile
   #latest // the newest set that the iterator has not given
   #waiting = [] // who iterates
 
@@ -15,17 +18,40 @@ class Watch extends EventEmitter {
     super()
     this.#client = client
     this.#asked = asked
-    this.#native = start((error, text) => {
+    this.#native = start((error, list) => {
       if (error) {
         this.#tellError(error)
       } else {
-        this.#tell(JSON.parse(text))
+        this.#take(list)
       }
     })
   }
 
   get client() {
     return this.#client
+  }
+
+  // A long list is read in turns. What comes meanwhile is read next, and of several the newest.
+  #take(list) {
+    if (this.#isReading) {
+      this.#next = list
+      return
+    }
+    this.#isReading = true
+    readMembers(list, false, (_, members) => {
+      const next = this.#next
+      this.#next = undefined
+      this.#isReading = false
+      try {
+        if (this.#native !== null) {
+          this.#tell(members)
+        }
+      } finally {
+        if (next) {
+          this.#take(next)
+        }
+      }
+    })
   }
 
   #tell(members) {

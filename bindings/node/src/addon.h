@@ -104,8 +104,7 @@ napi_value external_value(napi_env env, void *object, napi_finalize finalize);
 
 /* Takes the list over; null for NULL. */
 napi_value members_value(napi_env env, comrade_members *members);
-/* A whole list, and one member, as JSON text. */
-napi_value members_text_value(napi_env env, const comrade_members *members);
+/* One member, as JSON text. */
 napi_value member_text_value(napi_env env, const comrade_member_data *data, bool has_details);
 
 /* --- call.c ------------------------------------------------------------------------------------

@@ -206,11 +206,6 @@ static napi_value page_value(napi_env env, const comrade_members *members, size_
     return finish(env, &text);
 }
 
-napi_value members_text_value(napi_env env, const comrade_members *members)
-{
-    return page_value(env, members, 0, comrade_members_count(members), false);
-}
-
 /* (members, from, to, hasDetails): a JSON array of those from `from` and before `to`. */
 napi_value members_text(napi_env env, napi_callback_info info)
 {

@@ -10,7 +10,6 @@ struct watch {
     napi_ref on_change;
 };
 
-/* The list is borrowed, and JavaScript wants it for longer: it is told as text. */
 static void on_change(void *user, const comrade_members *members, const comrade_error *error)
 {
     struct watch *watch = user;
@@ -21,7 +20,7 @@ static void on_change(void *user, const comrade_members *members, const comrade_
     }
     napi_value arguments[] = {
         error_value(env, error),
-        members == NULL ? undefined_value(env) : members_text_value(env, members),
+        members_value(env, comrade_members_share(members)),
     };
     addon_call(watch->addon, watch->on_change, 2, arguments);
     napi_close_handle_scope(env, scope);

@@ -180,6 +180,23 @@ it('a hundred thousand members are listed, and the event loop goes on', async ()
   assert.ok(delay.max < 2e9, `${delay.max / 1e6} ms`)
 })
 
+it('ten thousand are watched in turns of the event loop, and the newest set comes last', async () => {
+  const store = await manyMembers(10000)
+  const watch = new Client({ store }).watch({})
+  let turns = 0
+  const turn = () => { turns++; turning = setImmediate(turn) }
+  let turning = setImmediate(turn)
+  const told = []
+  watch.on('change', (members) => told.push([members.length, turns]))
+  await until(() => told.length > 0)
+  clearImmediate(turning)
+  await started({ store, role: 'app', id: 'newest' })
+  await until(() => told[told.length - 1][0] === 10001)
+  watch.close()
+  assert.strictEqual(told[0][0], 10000)
+  assert.ok(told[0][1] >= 9, `${told[0][1]} turns`) // a page is a thousand
+})
+
 it('ten thousand are asked for their health without a stack overflow', async () => {
   const store = await manyMembers(10000)
   const client = new Client({ store, healthCheck: (member, callback) => callback(true) })
