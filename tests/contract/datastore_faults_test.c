@@ -190,6 +190,42 @@ static void *put_soon(void *other)
     return NULL;
 }
 
+static void *move_soon(void *other)
+{
+    poll(NULL, 0, 100);
+    contract_put(&datastore_driver, other, "db", "b", 1, 2);
+    return NULL;
+}
+
+static void a_member_that_moves_while_it_is_read_has_its_role(void **state)
+{
+    (void)state;
+    char url[DATASTORE_URL_SIZE];
+    datastore_server_fresh_url(server, url);
+    comrade_store *store = contract_must_open(&datastore_driver, url, "");
+    comrade_store *other = contract_must_open(&datastore_driver, url, "");
+    contract_put(&datastore_driver, other, "web", "b", 1, 1);
+    datastore_server_tell(server, "fault lookup 1 delay 0.4");
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, move_soon, other), 0);
+    const char *id = "b";
+    comrade_snapshot_query query = {.scope = COMRADE_SCOPE_IDS, .ids = &id, .n_ids = 1, .limit = 1};
+    struct snapshot snapshot;
+    look(&datastore_driver, store, &query, &snapshot);
+    pthread_join(thread, NULL);
+    assert_int_equal(snapshot.n_records, 1);
+    assert_string_equal(snapshot.records[0].role, "db");
+    bool is_told = false;
+    for (size_t i = 0; i < snapshot.n_roles; i++) {
+        is_told = is_told ||
+                  (strcmp(snapshot.roles[i].role, "db") == 0 && snapshot.roles[i].revision > 0);
+    }
+    assert_true(is_told);
+    snapshot_finish(&snapshot);
+    datastore_driver.close(other);
+    close_store(store);
+}
+
 /* Google does not say in which word a commit fails by a base version. */
 static void a_collision_of_another_name_is_one(void **state)
 {
@@ -312,6 +348,7 @@ int main(void)
         cmocka_unit_test(a_collision_of_the_probe_says_nothing_of_the_server),
         cmocka_unit_test(a_probe_that_collides_for_ever_is_made_again),
         cmocka_unit_test(reads_in_many_answers_are_whole),
+        cmocka_unit_test(a_member_that_moves_while_it_is_read_has_its_role),
         cmocka_unit_test(a_collision_of_another_name_is_one),
         cmocka_unit_test(a_clock_that_is_a_little_ahead_is_no_future),
         cmocka_unit_test(a_server_that_is_replaced_by_an_older_one_shows_new_heartbeats),

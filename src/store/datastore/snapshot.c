@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum {
+    MOVES_MAX = 4,          /* of members from role to role, while they are looked up */
     PAGE_MEMBERS = 1000,    /* a page ends soon after so many: each has its own time */
     CLOCKS_APART_MS = 2000, /* a member's and the server's, and nothing is wrong */
 };
@@ -213,14 +214,18 @@ static comrade_status read_ids(struct reading *reading, const comrade_cursor *fr
     size_t left = n_ids - reading->first_id;
     reading->end_id = reading->first_id + (left < reading->limit ? left : reading->limit);
     comrade_status status = look_up(reading, keys_of_ids(reading), error);
-    if (status != COMRADE_OK || json_array_size(reading->members) == 0) {
-        return status;
+    for (unsigned n = 0; status == COMRADE_OK && n < MOVES_MAX; n++) {
+        size_t n_roles = json_object_size(reading->roles);
+        if (!name_roles(reading)) {
+            return datastore_no_memory(reading->store, "read", error);
+        }
+        if (json_object_size(reading->roles) == n_roles) {
+            break;
+        }
+        json_array_clear(reading->members);
+        status = look_roles_up(reading, keys_of_ids(reading), error);
     }
-    if (!name_roles(reading)) {
-        return datastore_no_memory(reading->store, "read", error);
-    }
-    json_array_clear(reading->members);
-    return look_roles_up(reading, keys_of_ids(reading), error);
+    return status;
 }
 
 static comrade_status read_page(struct reading *reading, const comrade_cursor *from,
