@@ -307,11 +307,13 @@ static void set_next(const char *id, const char *role, comrade_snapshot_page *pa
 
 /*
  * A time that a member wrote, by its own clock or by its estimate of the server's, may be a little
- * ahead of ours: its heartbeat is of now, and not one from the future, which would be no health.
+ * ahead of ours: then it is that late, and its heartbeat is not one from the future, which would be
+ * no health.
  */
-static int64_t updated_by(int64_t updated_ms, int64_t now_ms)
+static int64_t now_by(int64_t updated_ms, int64_t now_ms, int64_t estimate_ms)
 {
-    return updated_ms > now_ms && updated_ms - now_ms <= CLOCKS_APART_MS ? now_ms : updated_ms;
+    bool is_later = updated_ms > now_ms && updated_ms - estimate_ms <= CLOCKS_APART_MS;
+    return is_later ? updated_ms : now_ms;
 }
 
 static comrade_status tell_members(const struct reading *reading, const comrade_snapshot_sink *sink,
@@ -321,6 +323,7 @@ static comrade_status tell_members(const struct reading *reading, const comrade_
     const comrade_snapshot_query *query = reading->query;
     bool is_paged = query->scope != COMRADE_SCOPE_IDS;
     size_t n = json_array_size(reading->members);
+    int64_t estimate_ms = page->now_ms;
     for (size_t i = 0; i < n && status == COMRADE_OK; i++) {
         bool is_last = is_paged && i + 1 == reading->limit;
         comrade_record record;
@@ -330,7 +333,7 @@ static comrade_status tell_members(const struct reading *reading, const comrade_
             return COMRADE_NO_MEMORY;
         }
         if (kind == ENTITY_RECORD) {
-            record.updated_ms = updated_by(record.updated_ms, page->now_ms);
+            page->now_ms = now_by(record.updated_ms, page->now_ms, estimate_ms);
             status = sink->on_record(sink->user, &record);
         }
         if (is_last && i + 1 < n) {
