@@ -7,6 +7,12 @@
 
 #include <comrade/store.h>
 
+/* A case that a server cannot pass, and why it cannot. */
+struct contract_skip {
+    const char *name;
+    const char *reason;
+};
+
 struct contract_store {
     const char *name;
     const comrade_store_driver *driver;
@@ -16,6 +22,8 @@ struct contract_store {
     void (*wipe)(comrade_store *store, const char *url);
     /* Its clock is a server's: time cannot be stepped, only waited for. */
     bool has_own_clock;
+    /* Ends with one that has no name. NULL: none. */
+    const struct contract_skip *skips;
 };
 
 /* Returns the number of failed cases. */

@@ -38,6 +38,22 @@ static void wipe(comrade_store *store, const char *url)
     datastore_emulator_wipe(emulator);
 }
 
+/*
+ * It holds no locks: who writes without a rest has the transactions of another aborted, and again
+ * each time that he tries once more. Google's server makes one of them wait.
+ */
+#define NO_LOCKS "without locks one of two writers may lose every time; nothing was done then"
+/* Nor does it set times on the condition of a version, so that ours are estimates of its clock. */
+#define NO_TIMES "a time that is an estimate may be told some milliseconds off"
+static const struct contract_skip skips[] = {
+    {"a_heartbeat_refreshes_by_the_stores_clock_and_tells_the_heads", NO_TIMES},
+    {"batches_may_change_from_one_to_the_next", NO_TIMES},
+    {"a_delete_needs_the_heartbeat_that_was_seen", NO_TIMES},
+    {"of_two_who_saw_the_same_revision_one_conflicts", NO_LOCKS},
+    {"a_heartbeat_never_erases_a_request", NO_LOCKS},
+    {NULL, NULL},
+};
+
 int main(void)
 {
     emulator = datastore_emulator_start();
@@ -45,8 +61,8 @@ int main(void)
         return skip_all(
             "datastore-emulator is not on the PATH; `./dev test` installs it with cargo");
     }
-    const struct contract_store store = {"datastore-emulator", &datastore_driver, fresh_url, wipe,
-                                         .has_own_clock = true};
+    const struct contract_store store = {"datastore-emulator",  &datastore_driver, fresh_url, wipe,
+                                         .has_own_clock = true, .skips = skips};
     int failed = contract_run(&store);
     datastore_emulator_stop(emulator);
     return failed;
