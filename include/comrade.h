@@ -203,7 +203,8 @@ COMRADE_API const char *comrade_state_name(comrade_state state);
 
 typedef enum comrade_request_kind {
     COMRADE_REQUEST_NONE = 0,
-    COMRADE_REQUEST_KILL = 1, /* leave: drain, stop, and stay away */
+    COMRADE_REQUEST_KILL = 1,    /* leave: drain, stop, and stay away */
+    COMRADE_REQUEST_RESTART = 2, /* leave, and come back as the next incarnation */
 } comrade_request_kind;
 
 /* All strings are borrowed and never NULL ("" where there is nothing). */
@@ -307,13 +308,15 @@ typedef enum comrade_event_kind {
     COMRADE_EVENT_FENCED = 5,     /* another process has taken over the id: leave, do not fight */
     COMRADE_EVENT_IN_USE = 6,     /* registration refused: the id runs elsewhere (see error) */
     COMRADE_EVENT_ZOMBIFIED = 7,  /* somebody took it off the list; it is not asked to leave */
+    COMRADE_EVENT_RESTART = 8,    /* as SHUTDOWN; and come back: free the member and register another
+                                     one of the same id. A SHUTDOWN may still follow, and rules */
 } comrade_event_kind;
 
 typedef struct comrade_event {
     size_t size;
     comrade_event_kind kind;
     comrade_member *member;
-    const comrade_member_data *data; /* SHUTDOWN: as read, with who and why. NULL elsewhere */
+    const comrade_member_data *data; /* SHUTDOWN, RESTART: as read, with who and why. Else NULL */
     const comrade_error *error;      /* ERROR, IN_USE. NULL elsewhere */
 } comrade_event;
 
@@ -491,8 +494,8 @@ typedef struct comrade_request_options {
     size_t size;
     const char *reason;  /* recorded; NULL: none */
     const char *user;    /* recorded; NULL: the operating system's user */
-    bool is_budgeted;    /* kill: refuse what would take the role below its minimum */
-    bool accept_prefix;  /* kill, zombify: `id` may be a unique prefix */
+    bool is_budgeted;    /* kill, restart: refuse what would take the role below its minimum */
+    bool accept_prefix;  /* kill, restart, zombify: `id` may be a unique prefix */
     int64_t interval_ms; /* rolling kill: between two kills; 0: 10,000 */
 } comrade_request_options;
 #define COMRADE_REQUEST_OPTIONS_INIT                                                               \
@@ -512,6 +515,19 @@ COMRADE_API comrade_status comrade_client_kill_submit(comrade_client *client, co
 COMRADE_API comrade_status comrade_client_kill(comrade_client *client, const char *id,
                                                const comrade_request_options *options,
                                                int64_t timeout_ms, comrade_error *error);
+/*
+ * Asks one member to leave and to come back: an agent drains its process, stops it and starts it
+ * again; in a process it is an event. What is said of kill holds, too. The request is done when
+ * the member is back, as a later incarnation. Who was asked to leave for good is not asked: the
+ * outcome tells it as it is.
+ */
+COMRADE_API comrade_status comrade_client_restart_submit(comrade_client *client, const char *id,
+                                                         const comrade_request_options *options,
+                                                         comrade_done done, void *user,
+                                                         comrade_error *error);
+COMRADE_API comrade_status comrade_client_restart(comrade_client *client, const char *id,
+                                                  const comrade_request_options *options,
+                                                  int64_t timeout_ms, comrade_error *error);
 /*
  * Asks the member with the earliest `created` (ties: the smallest id) of those that match, are
  * alive, have a fresh heartbeat and were not yet asked, unless the role would keep fewer available

@@ -56,6 +56,9 @@ void agent_step(struct agent *agent, enum lifecycle_event event)
     struct lifecycle_input input = {event, agent->now_ms, env_random(agent->env), is_failure};
     const struct lifecycle_row *row = lifecycle_step(&agent->lifecycle, &input);
     log_transition(agent, row);
+    if ((row->actions & LIFECYCLE_RENEW) != 0) {
+        agent_renew(agent);
+    }
     if ((row->actions & LIFECYCLE_REPORT) != 0 && !agent->is_exiting) {
         agent_report(agent);
     }

@@ -71,8 +71,9 @@ comrade_status agent_claim(struct agent *agent, comrade_error *error)
     wanted.id = agent->identity.id;
     wanted.metadata = metadata;
     wanted.is_ready = false;
-    wanted.takeover =
-        agent->options->takes_over ? COMRADE_TAKEOVER_ALWAYS : COMRADE_TAKEOVER_SAME_HOST;
+    /* Who has been started has the id already. */
+    bool is_own = agent->options->takes_over || agent->lifecycle.n_spawns > 0;
+    wanted.takeover = is_own ? COMRADE_TAKEOVER_ALWAYS : COMRADE_TAKEOVER_SAME_HOST;
     wanted.on_event = agent_on_event;
     wanted.user = agent;
     status = comrade_member_new(agent->cluster, &wanted, &agent->member, error);
@@ -112,19 +113,25 @@ bool agent_claim_later(struct agent *agent, const comrade_error *why)
     return true;
 }
 
+/* What the incarnation before reported last makes way: the id is one's at a time. */
+void agent_renew(struct agent *agent)
+{
+    comrade_member_free(agent->member);
+    agent->member = NULL;
+    comrade_error error = {0};
+    if (agent_claim(agent, &error) != COMRADE_OK) {
+        agent->claim_again_ms = agent->now_ms + CLAIM_RETRY_MS;
+    }
+}
+
 void agent_claim_again(struct agent *agent)
 {
     if (agent->now_ms < agent->claim_again_ms) {
         return;
     }
     agent->claim_again_ms = INT64_MAX;
-    if (agent->lifecycle.n_spawns > 0 || agent->leaving != LEAVING_NOT) {
-        return;
-    }
-    comrade_member_free(agent->member);
-    agent->member = NULL;
-    comrade_error error = {0};
-    if (agent_claim(agent, &error) != COMRADE_OK) {
-        agent->claim_again_ms = agent->now_ms + CLAIM_RETRY_MS;
+    bool is_claimed = agent->lifecycle.n_spawns > 0 && agent->member != NULL;
+    if (!is_claimed && agent->leaving == LEAVING_NOT) {
+        agent_renew(agent);
     }
 }

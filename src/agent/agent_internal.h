@@ -92,6 +92,8 @@ void agent_close(struct agent *agent);
 comrade_status agent_take_id(struct agent *agent, comrade_error *error);
 /* Registers `agent->member` under the id. */
 comrade_status agent_claim(struct agent *agent, comrade_error *error);
+/* Registers it anew, as the next incarnation. */
+void agent_renew(struct agent *agent);
 /* The id is in use. Is there another try, with it or the next? Else it is to be given up. */
 bool agent_claim_later(struct agent *agent, const comrade_error *why);
 void agent_claim_again(struct agent *agent);

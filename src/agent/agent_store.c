@@ -84,13 +84,13 @@ void agent_report(struct agent *agent)
 
 /* --- Events -----------------------------------------------------------------------------------*/
 
-static void on_shutdown(struct agent *agent, const comrade_member_data *data)
+static void log_request(const struct agent *agent, const char *kind,
+                        const comrade_member_data *data)
 {
-    LOG(LOG_LEVEL_INFO, "request", LOG_TEXT("id", agent->identity.id), LOG_TEXT("kind", "kill"),
+    LOG(LOG_LEVEL_INFO, "request", LOG_TEXT("id", agent->identity.id), LOG_TEXT("kind", kind),
         LOG_TEXT("by", data != NULL ? data->requested_by : ""),
         LOG_TEXT("reason", data != NULL ? data->request_reason : ""),
         LOG_TEXT("request", data != NULL ? data->request_id : ""));
-    agent_leave(agent, LEAVING_KILLED, LIFECYCLE_EVENT_EVICT);
 }
 
 /* The id is another's. Before the service was started it never is; afterwards it drains. */
@@ -171,7 +171,14 @@ void agent_on_event(void *user, const comrade_event *event)
         log_store(agent, LOG_LEVEL_WARN, "zombified");
         return;
     case COMRADE_EVENT_SHUTDOWN:
-        on_shutdown(agent, event->data);
+        log_request(agent, "kill", event->data);
+        agent_leave(agent, LEAVING_KILLED, LIFECYCLE_EVENT_EVICT);
+        return;
+    case COMRADE_EVENT_RESTART:
+        log_request(agent, "restart", event->data);
+        if (!agent->is_exiting) {
+            agent_step(agent, LIFECYCLE_EVENT_RESTART);
+        }
         return;
     case COMRADE_EVENT_FENCED:
         on_lost_id(agent, "fenced", NULL);

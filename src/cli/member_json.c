@@ -114,6 +114,8 @@ static const char *kind_name(comrade_request_kind kind)
         return "none";
     case COMRADE_REQUEST_KILL:
         return "kill";
+    case COMRADE_REQUEST_RESTART:
+        return "restart";
     }
     return "none";
 }

@@ -49,7 +49,8 @@ static const char *why_unavailable(const comrade_member_data *member)
         return NULL;
     }
     if (member->request != COMRADE_REQUEST_NONE) {
-        return "it was asked to leave";
+        return member->request == COMRADE_REQUEST_RESTART ? "it was asked to restart"
+                                                          : "it was asked to leave";
     }
     if (!member->is_alive) {
         return "it is not in rotation";
@@ -77,7 +78,9 @@ static void print_request(const comrade_member_data *member)
         print_by_and_why(member);
         return;
     }
-    fputs("\nasked to leave\n", stdout);
+    fputs(member->request == COMRADE_REQUEST_RESTART ? "\nasked to restart\n"
+                                                     : "\nasked to leave\n",
+          stdout);
     line_moment("  when", member->shutdown_ms, member->now_ms);
     print_by_and_why(member);
 }

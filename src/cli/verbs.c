@@ -12,25 +12,10 @@
 #include <string.h>
 
 const struct verb *const cli_verbs[] = {
-    &verb_run,
-    &verb_list,
-    &verb_show,
-    &verb_watch,
-    &verb_kill,
-    &verb_kill_oldest,
-    &verb_rolling_kill,
-    &verb_zombify,
-    &verb_role_show,
-    &verb_role_set,
-    &verb_clear_stale,
-    &verb_check,
-    &verb_store_check,
-    &verb_store_init,
-    &verb_store_drop,
-    &verb_shell,
-    &verb_help,
-    &verb_version,
-    NULL,
+    &verb_run,        &verb_list,        &verb_show,         &verb_watch,       &verb_restart,
+    &verb_kill,       &verb_kill_oldest, &verb_rolling_kill, &verb_zombify,     &verb_role_show,
+    &verb_role_set,   &verb_clear_stale, &verb_check,        &verb_store_check, &verb_store_init,
+    &verb_store_drop, &verb_shell,       &verb_help,         &verb_version,     NULL,
 };
 
 static int print_help(struct cli *cli, const struct verb *verb)

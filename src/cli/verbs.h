@@ -8,6 +8,7 @@
 extern const struct verb verb_list;
 extern const struct verb verb_show;
 /* verb_kill.c, verb_kill_oldest.c, verb_rolling_kill.c, verb_zombify.c, verb_clear_stale.c */
+extern const struct verb verb_restart;
 extern const struct verb verb_kill;
 extern const struct verb verb_kill_oldest;
 extern const struct verb verb_rolling_kill;

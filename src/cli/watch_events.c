@@ -33,6 +33,19 @@ static void free_set(struct kept *set, size_t n)
     free(set);
 }
 
+static const char *asked_text(comrade_request_kind kind)
+{
+    switch (kind) {
+    case COMRADE_REQUEST_NONE:
+        return "";
+    case COMRADE_REQUEST_KILL:
+        return ", asked to leave";
+    case COMRADE_REQUEST_RESTART:
+        return ", asked to restart";
+    }
+    return "";
+}
+
 static char *seen_text(const comrade_member_data *member)
 {
     char address[MEMBER_ADDRESS_SIZE];
@@ -41,8 +54,7 @@ static char *seen_text(const comrade_member_data *member)
     member_address(member, address);
     buffer_append_format(&text, "%s, %s%s%s", member_state_text(member),
                          strcmp(member_health_text(member), "ok") == 0 ? "healthy" : "unhealthy",
-                         member->is_available ? ", available" : "",
-                         member->request == COMRADE_REQUEST_NONE ? "" : ", asked to leave");
+                         member->is_available ? ", available" : "", asked_text(member->request));
     buffer_append_format(&text, "%s%s", address[0] == '\0' ? "" : ", ", address);
     char *taken = buffer_take(&text);
     buffer_finish(&text);

@@ -241,6 +241,8 @@ static comrade_status run_for_members(comrade_client *client, struct operation_o
 
 #define LIST ((struct operation_options){.kind = OPERATION_LIST, .query = query})
 #define KILL ((struct operation_options){.kind = OPERATION_KILL, .id = id, .request = options})
+#define RESTART                                                                                    \
+    ((struct operation_options){.kind = OPERATION_RESTART, .id = id, .request = options})
 #define ZOMBIFY                                                                                    \
     ((struct operation_options){.kind = OPERATION_ZOMBIFY, .id = id, .request = options})
 #define KILL_OLDEST                                                                                \
@@ -279,6 +281,20 @@ comrade_status comrade_client_kill(comrade_client *client, const char *id,
                                    comrade_error *error)
 {
     return run_for_members(client, KILL, timeout_ms, NULL, error);
+}
+
+comrade_status comrade_client_restart_submit(comrade_client *client, const char *id,
+                                             const comrade_request_options *options,
+                                             comrade_done done, void *user, comrade_error *error)
+{
+    return submit(client, RESTART, done, user, error);
+}
+
+comrade_status comrade_client_restart(comrade_client *client, const char *id,
+                                      const comrade_request_options *options, int64_t timeout_ms,
+                                      comrade_error *error)
+{
+    return run_for_members(client, RESTART, timeout_ms, NULL, error);
 }
 
 comrade_status comrade_client_zombify_submit(comrade_client *client, const char *id,

@@ -71,14 +71,17 @@ static comrade_event_kind event_kind(unsigned bit)
         return COMRADE_EVENT_IN_USE;
     case MEMBER_EVENT_ZOMBIFIED:
         return COMRADE_EVENT_ZOMBIFIED;
+    case MEMBER_EVENT_RESTART:
+        return COMRADE_EVENT_RESTART;
     }
     return COMRADE_EVENT_ERROR;
 }
 
 /* Who asked and why: read once, before the event was raised, and never changed since. */
-static void fill_shutdown(comrade_member *member, comrade_member_data *data, struct arena *arena)
+static void fill_asked(comrade_member *member, bool is_restart, comrade_member_data *data,
+                       struct arena *arena)
 {
-    const struct snapshot *shutdown = &member->core.shutdown;
+    const struct snapshot *asked = is_restart ? &member->core.restart : &member->core.shutdown;
     comrade_record unknown = {
         .id = member->core.id,
         .role = member->core.role,
@@ -88,7 +91,7 @@ static void fill_shutdown(comrade_member *member, comrade_member_data *data, str
                 .version = "",
                 .metadata = "{}",
                 .details = "{}"},
-        .request = {.kind = COMRADE_REQUEST_KILL,
+        .request = {.kind = is_restart ? COMRADE_REQUEST_RESTART : COMRADE_REQUEST_KILL,
                     .incarnation = atomic_load(&member->incarnation),
                     .request_id = "",
                     .user = "",
@@ -97,8 +100,8 @@ static void fill_shutdown(comrade_member *member, comrade_member_data *data, str
                     .reason = ""},
     };
     /* There was no memory to keep the record: then it is told without who and why. */
-    const comrade_record *record = shutdown->n_records > 0 ? &shutdown->records[0] : &unknown;
-    member_data_fill(data, record, arena, shutdown->now_ms, member->cluster->call_timeout_ms,
+    const comrade_record *record = asked->n_records > 0 ? &asked->records[0] : &unknown;
+    member_data_fill(data, record, arena, asked->now_ms, member->cluster->call_timeout_ms,
                      VERDICT_NONE);
 }
 
@@ -108,8 +111,8 @@ static void tell_event(comrade_member *member, unsigned bit, const comrade_error
     comrade_member_data data;
     struct arena arena;
     arena_init(&arena);
-    if (bit == MEMBER_EVENT_SHUTDOWN) {
-        fill_shutdown(member, &data, &arena);
+    if (bit == MEMBER_EVENT_SHUTDOWN || bit == MEMBER_EVENT_RESTART) {
+        fill_asked(member, bit == MEMBER_EVENT_RESTART, &data, &arena);
         event.data = &data;
     }
     if (bit == MEMBER_EVENT_ERROR || bit == MEMBER_EVENT_IN_USE) {

@@ -153,6 +153,9 @@ static void tell(comrade_cluster *cluster, comrade_member *member)
         if (events & MEMBER_EVENT_REGISTERED) {
             member->pending &= ~(unsigned)MEMBER_EVENT_ERROR;
         }
+        if (events & MEMBER_EVENT_SHUTDOWN) {
+            member->pending &= ~(unsigned)MEMBER_EVENT_RESTART;
+        }
         member->pending |= events;
         if (member->core.events & (MEMBER_EVENT_ERROR | MEMBER_EVENT_IN_USE)) {
             member->error = member->core.error;

@@ -21,6 +21,7 @@
     }
 #define STAY(state, events, reason) ROW(state, events, ANY, state, KEEP, 0, reason)
 #define REPORT LIFECYCLE_REPORT
+#define RENEW LIFECYCLE_RENEW
 #define TERM_GROUP LIFECYCLE_TERM_GROUP
 #define TERM_TREE LIFECYCLE_TERM_TREE
 #define KILL_TREE LIFECYCLE_KILL_TREE
@@ -35,6 +36,9 @@
 /* clang-format off */
 static const struct lifecycle_row rows[] = {
     ROW(STOPPED, BIT(START), ANY, STARTING, READY, REPORT | LIFECYCLE_SPAWN, "it is wanted"),
+    ROW(STOPPED, BIT(RESTART), ASKED, STARTING, READY, RENEW | REPORT | LIFECYCLE_SPAWN,
+        "it has not been started yet"),
+    STAY(STOPPED, BIT(RESTART), "it is about to leave"),
     ROW(STOPPED, BIT(LEAVE) | BIT(EVICT), ANY, STOPPED, NONE, REPORT | LIFECYCLE_EXIT,
         "nothing runs, so nothing has to be drained"),
     ROW(STOPPED, BIT(HURRY) | BIT(KILL), ANY, STOPPED, NONE, LIFECYCLE_EXIT_NOW,
@@ -55,6 +59,8 @@ static const struct lifecycle_row rows[] = {
         "it was not ready in time: a failed start"),
     ROW(STARTING, ANY_LEAVE, ANY, STOPPING, STOP, REPORT | TERM_GROUP,
         "nobody was told of it yet, so nothing has to be drained"),
+    ROW(STARTING, BIT(RESTART), ANY, STOPPING, STOP, REPORT | TERM_GROUP,
+        "nobody was told of it yet, so nothing has to be drained"),
     ROW(STARTING, BIT(KILL), ANY, STOPPING, NONE, REPORT | KILL_TREE, "the third SIGTERM"),
     STAY(STARTING, BIT(START) | ANY_CHECK | BIT(TREE_GONE) | BIT(COMMITTED),
          "only readiness counts until it is ready"),
@@ -70,7 +76,7 @@ static const struct lifecycle_row rows[] = {
     ROW(UP, BIT(EXITED), ANY, CLEARING, NONE, REPORT | KILL_TREE, "it exited by itself"),
     ROW(UP, BIT(LEAVE) | BIT(HURRY), ANY, WITHDRAWING, WITHDRAW, REPORT,
         "gone from the list before gone"),
-    ROW(UP, BIT(EVICT), ANY, DRAINING, DRAIN, REPORT, "it is off the list already"),
+    ROW(UP, BIT(EVICT) | BIT(RESTART), ANY, DRAINING, DRAIN, REPORT, "it is off the list already"),
     ROW(UP, BIT(KILL), ANY, STOPPING, NONE, REPORT | KILL_TREE, "the third SIGTERM"),
     STAY(UP, BIT(START) | BIT(SPAWN_FAILED) | BIT(READY) | BIT(CHECK_PASSED) | BIT(TREE_GONE) |
          BIT(COMMITTED), "it runs as it should"),
@@ -81,14 +87,14 @@ static const struct lifecycle_row rows[] = {
     ROW(UNHEALTHY, BIT(EXITED), ANY, CLEARING, NONE, REPORT | KILL_TREE, "it exited by itself"),
     ROW(UNHEALTHY, BIT(LEAVE) | BIT(HURRY), ANY, WITHDRAWING, WITHDRAW, REPORT,
         "gone from the list before gone"),
-    ROW(UNHEALTHY, BIT(EVICT), ANY, DRAINING, DRAIN, REPORT, "it is off the list already"),
+    ROW(UNHEALTHY, BIT(EVICT) | BIT(RESTART), ANY, DRAINING, DRAIN, REPORT, "it is off the list already"),
     ROW(UNHEALTHY, BIT(KILL), ANY, STOPPING, NONE, REPORT | KILL_TREE, "the third SIGTERM"),
     STAY(UNHEALTHY, BIT(START) | BIT(SPAWN_FAILED) | BIT(READY) | BIT(TREE_GONE) | BIT(TIMER) |
          BIT(COMMITTED), "only its checks can mend it"),
 
     ROW(WITHDRAWING, BIT(COMMITTED), ANY, DRAINING, DRAIN, 0, "all can see that it is off the list"),
     ROW(WITHDRAWING, BIT(TIMER), ANY, DRAINING, DRAIN, 0, "the store does not answer"),
-    ROW(WITHDRAWING, BIT(EVICT), ANY, DRAINING, DRAIN, 0, "there is nothing left to be committed"),
+    ROW(WITHDRAWING, BIT(EVICT) | BIT(RESTART), ANY, DRAINING, DRAIN, 0, "there is nothing left to be committed"),
     ROW(WITHDRAWING, BIT(HURRY), ANY, STOPPING, STOP, REPORT | TERM_GROUP,
         "the second SIGTERM skips the waits"),
     ROW(WITHDRAWING, BIT(KILL), ANY, STOPPING, NONE, REPORT | KILL_TREE, "the third SIGTERM"),
@@ -104,27 +110,33 @@ static const struct lifecycle_row rows[] = {
     ROW(DRAINING, BIT(EXITED), ANY, STOPPING, STOP, REPORT | TERM_TREE,
         "it left by itself; its descendants are told to"),
     STAY(DRAINING, BIT(START) | BIT(SPAWN_FAILED) | BIT(READY) | ANY_CHECK | BIT(TREE_GONE) |
-         BIT(COMMITTED) | BIT(LEAVE) | BIT(EVICT), "it is draining already"),
+         BIT(COMMITTED) | BIT(LEAVE) | BIT(EVICT) | BIT(RESTART), "it is draining already"),
 
     ROW(STOPPING, BIT(EXITED), ANY, STOPPING, KEEP, TERM_TREE,
         "its descendants are told to stop as well"),
     ROW(STOPPING, BIT(TIMER), ANY, STOPPING, NONE, KILL_TREE, "it did not stop in time"),
     ROW(STOPPING, BIT(KILL), ANY, STOPPING, NONE, KILL_TREE, "the third SIGTERM"),
+    ROW(STOPPING, BIT(TREE_GONE) | BIT(SPAWN_FAILED), ASKED, STARTING, READY,
+        RENEW | REPORT | LIFECYCLE_SPAWN, "its restart was asked for"),
     ROW(STOPPING, BIT(TREE_GONE) | BIT(SPAWN_FAILED), RESTARTS, BACKOFF, BACKOFF, REPORT,
         "it was stopped because it failed, and is started again"),
     ROW(STOPPING, BIT(TREE_GONE) | BIT(SPAWN_FAILED), ANY, STOPPED, NONE, REPORT | LIFECYCLE_EXIT,
         "no descendant is left"),
-    STAY(STOPPING, BIT(START) | BIT(READY) | ANY_CHECK | BIT(COMMITTED) | ANY_LEAVE,
+    STAY(STOPPING, BIT(START) | BIT(READY) | ANY_CHECK | BIT(COMMITTED) | ANY_LEAVE | BIT(RESTART),
          "it is stopping already"),
 
+    ROW(CLEARING, BIT(TREE_GONE), ASKED, STARTING, READY, RENEW | REPORT | LIFECYCLE_SPAWN,
+        "its restart was asked for"),
     ROW(CLEARING, BIT(TREE_GONE), RESTARTS, BACKOFF, BACKOFF, REPORT, "it is started again"),
     ROW(CLEARING, BIT(TREE_GONE), ANY, STOPPED, NONE, REPORT | LIFECYCLE_EXIT,
         "it is not to be started again"),
     STAY(CLEARING, BIT(START) | BIT(SPAWN_FAILED) | BIT(READY) | ANY_CHECK | BIT(EXITED) |
-         BIT(TIMER) | BIT(COMMITTED) | ANY_LEAVE | BIT(KILL), "its leftovers are being killed"),
+         BIT(TIMER) | BIT(COMMITTED) | ANY_LEAVE | BIT(RESTART) | BIT(KILL), "its leftovers are being killed"),
 
     ROW(BACKOFF, BIT(TIMER), ANY, STARTING, READY, REPORT | LIFECYCLE_SPAWN,
         "the wait before the restart is over"),
+    ROW(BACKOFF, BIT(RESTART), ANY, STARTING, READY, RENEW | REPORT | LIFECYCLE_SPAWN,
+        "its restart was asked for: it waits no longer"),
     ROW(BACKOFF, ANY_LEAVE | BIT(KILL), ANY, STOPPED, NONE, REPORT | LIFECYCLE_EXIT,
         "nothing runs, so nothing has to be drained"),
     STAY(BACKOFF, BIT(START) | BIT(SPAWN_FAILED) | BIT(READY) | ANY_CHECK | BIT(EXITED) |
@@ -168,6 +180,8 @@ static bool guard_holds(const struct lifecycle *lifecycle, enum lifecycle_guard 
         return true;
     case LIFECYCLE_IF_FIRST_START:
         return lifecycle->n_spawns == 1;
+    case LIFECYCLE_IF_ASKED:
+        return lifecycle->is_restarting && !lifecycle->is_leaving;
     case LIFECYCLE_IF_RESTARTS:
         return restarts(lifecycle);
     case LIFECYCLE_IF_FAILING:
@@ -266,6 +280,9 @@ static void event_note(struct lifecycle *lifecycle, const struct lifecycle_input
     case LIFECYCLE_EVENT_KILL:
         lifecycle->is_leaving = true;
         return;
+    case LIFECYCLE_EVENT_RESTART:
+        lifecycle->is_restarting = true;
+        return;
     case LIFECYCLE_EVENT_START:
     case LIFECYCLE_EVENT_READY:
     case LIFECYCLE_EVENT_TREE_GONE:
@@ -301,6 +318,7 @@ static void state_enter(struct lifecycle *lifecycle, enum lifecycle_state next, 
         lifecycle->was_up_ms = 0;
         lifecycle->is_failure = false;
         lifecycle->has_timed_out = false;
+        lifecycle->is_restarting = false;
     }
 }
 
@@ -310,7 +328,8 @@ const struct lifecycle_row *lifecycle_step(struct lifecycle *lifecycle,
     event_note(lifecycle, input);
     const struct lifecycle_row *row = row_find(lifecycle, input->event);
     /* Stopped by us although nobody asked it to leave: it was too late, or unhealthy. */
-    bool is_late = row->state == LIFECYCLE_STARTING && row->next == LIFECYCLE_STOPPING;
+    bool is_late = row->state == LIFECYCLE_STARTING && row->next == LIFECYCLE_STOPPING &&
+                   !lifecycle->is_restarting;
     bool is_replaced = row->guard == LIFECYCLE_IF_REPLACED;
     if (!lifecycle->is_leaving && (is_late || is_replaced)) {
         lifecycle->has_timed_out = true;

@@ -44,6 +44,7 @@ enum lifecycle_state {
     X(LEAVE, "leave")         /* SIGTERM: leave the list, then leave */                            \
     X(EVICT, "evict")         /* leave; the list has forgotten us already (kill request), or the   \
                                  record is another's (fenced) */                                   \
+    X(RESTART, "restart")     /* leave, the list has forgotten us already; and start again */      \
     X(HURRY, "hurry")         /* the second SIGTERM: skip the waits */                             \
     X(KILL, "kill")           /* the third */
 
@@ -64,6 +65,7 @@ enum lifecycle_action {
     LIFECYCLE_COUNT = 1 << 5,      /* done by the step itself: the budget may count it from now */
     LIFECYCLE_EXIT = 1 << 6,       /* the agent leaves, when its last report is committed */
     LIFECYCLE_EXIT_NOW = 1 << 7,   /* without waiting for that */
+    LIFECYCLE_RENEW = 1 << 8,      /* register as the next incarnation, before the report */
 };
 
 enum lifecycle_restart { LIFECYCLE_NEVER, LIFECYCLE_ON_FAILURE, LIFECYCLE_ALWAYS };
@@ -97,6 +99,7 @@ struct lifecycle {
     int64_t deadline_ms; /* when TIMER is due; LIFECYCLE_NO_DEADLINE */
     bool is_available;   /* may be counted by the budget */
     bool is_leaving;     /* somebody asked it to leave: it is not started again */
+    bool is_restarting;  /* somebody asked for that: it is started again at once */
     bool is_failure;     /* the run that ends, or has ended, was a failure */
     bool has_timed_out;  /* … because it was not ready in time, or unhealthy */
     bool has_restarted;  /* the restart without delay has been used up */
@@ -119,6 +122,7 @@ struct lifecycle_input {
 enum lifecycle_guard {
     LIFECYCLE_IF_ANY,         /* always; every state and event ends with such a row */
     LIFECYCLE_IF_FIRST_START, /* it has never been spawned before */
+    LIFECYCLE_IF_ASKED,       /* somebody asked for a restart, and nobody for its leaving */
     LIFECYCLE_IF_RESTARTS,    /* nobody asked it to leave, and --restart starts it again */
     LIFECYCLE_IF_FAILING,     /* this was one failed check too many */
     LIFECYCLE_IF_REPLACED,    /* the same, and unhealthy processes are to be started again */

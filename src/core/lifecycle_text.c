@@ -36,6 +36,8 @@ const char *lifecycle_guard_text(enum lifecycle_guard guard)
         return "";
     case LIFECYCLE_IF_FIRST_START:
         return "first start";
+    case LIFECYCLE_IF_ASKED:
+        return "a restart was asked for";
     case LIFECYCLE_IF_RESTARTS:
         return "is to be started again";
     case LIFECYCLE_IF_FAILING:

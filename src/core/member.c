@@ -29,6 +29,7 @@ comrade_status member_init(struct member *member, const struct member_options *o
         .sequence = 1,
     };
     snapshot_init(&made.shutdown);
+    snapshot_init(&made.restart);
     if (!set_text(&made.id, options->id) || !set_text(&made.role, options->role) ||
         !set_text(&made.host, options->host) || !set_text(&made.metadata, options->metadata) ||
         !set_text(&made.details, "{}")) {
@@ -48,6 +49,7 @@ void member_finish(struct member *member)
     free(member->metadata);
     free(member->details);
     snapshot_finish(&member->shutdown);
+    snapshot_finish(&member->restart);
     memset(member, 0, sizeof *member);
 }
 
@@ -193,23 +195,43 @@ static void look(struct member *member, const comrade_record *record, int64_t no
 
 /* --- What is asked of it ---------------------------------------------------------------------- */
 
-static void ask_to_leave(struct member *member, const comrade_record *record)
+static void tell_shutdown(struct member *member)
 {
-    member->is_asked = true;
-    member->shutdown_sequence = ++member->sequence;
+    if (member->is_asked && !member->has_told_shutdown) {
+        member->has_told_shutdown = true;
+        member->events |=
+            member->asked == COMRADE_REQUEST_RESTART ? MEMBER_EVENT_RESTART : MEMBER_EVENT_SHUTDOWN;
+    }
+}
+
+static void ask_to_leave(struct member *member, const comrade_record *record, int64_t now_ms)
+{
+    if (!member->is_asked) {
+        member->is_asked = true;
+        member->shutdown_sequence = ++member->sequence;
+    }
+    bool is_restart = record->request.kind == COMRADE_REQUEST_RESTART;
+    struct snapshot *read = is_restart ? &member->restart : &member->shutdown;
+    member->asked = record->request.kind;
+    member->has_told_shutdown = false;
+    read->now_ms = now_ms;
     /* Who asked and why is told with the event; without memory it is told without them. */
-    if (snapshot_add_record(&member->shutdown, record) != COMRADE_OK) {
-        snapshot_finish(&member->shutdown);
+    if (snapshot_add_record(read, record) != COMRADE_OK) {
+        snapshot_finish(read);
     }
 }
 
 static void obey(struct member *member, const comrade_record *record, int64_t now_ms)
 {
     member->request_revision = record->request.revision;
-    if (!member->is_asked && health_is_requested(record) &&
-        record->own.incarnation == member->incarnation) {
-        member->shutdown.now_ms = now_ms;
-        ask_to_leave(member, record);
+    /* Who has been told to come back may still be told to stay away. */
+    bool is_news = !member->is_asked || (member->asked == COMRADE_REQUEST_RESTART &&
+                                         record->request.kind == COMRADE_REQUEST_KILL);
+    if (is_news && health_is_requested(record) && record->own.incarnation == member->incarnation) {
+        ask_to_leave(member, record, now_ms);
+        if (member->committed_sequence >= member->shutdown_sequence) {
+            tell_shutdown(member);
+        }
     }
     if (!member->is_zombified && record->request.zombified_incarnation == member->incarnation) {
         member->is_zombified = true;
@@ -308,14 +330,6 @@ void member_write(struct member *member, int64_t monotonic_ms, comrade_write *wr
         .changes = change,
         .n_changes = 1,
     };
-}
-
-static void tell_shutdown(struct member *member)
-{
-    if (member->is_asked && !member->has_told_shutdown) {
-        member->has_told_shutdown = true;
-        member->events |= MEMBER_EVENT_SHUTDOWN;
-    }
 }
 
 static void come_back(struct member *member)

@@ -31,6 +31,7 @@ enum member_event {
     MEMBER_EVENT_FENCED = 1 << 5,
     MEMBER_EVENT_IN_USE = 1 << 6,
     MEMBER_EVENT_ZOMBIFIED = 1 << 7,
+    MEMBER_EVENT_RESTART = 1 << 8,
 };
 
 struct member {
@@ -66,11 +67,13 @@ struct member {
 
     /* What was asked of this incarnation. */
     bool is_asked; /* to leave */
+    comrade_request_kind asked; /* … for good, or to come back */
     bool is_zombified;
-    bool has_told_shutdown;
+    bool has_told_shutdown; /* or that it is to be restarted */
     int64_t shutdown_sequence; /* says alive:false */
     int64_t shutdown_sent_ms;  /* monotonic; 0: not yet */
-    struct snapshot shutdown;  /* the one record in which it was read */
+    struct snapshot shutdown; /* the one record in which it was read; each is written once */
+    struct snapshot restart;
 
     unsigned events;
     comrade_error error;       /* of IN_USE and ERROR */

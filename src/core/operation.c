@@ -35,7 +35,8 @@ static const struct {
 } rows[] = {
     [OPERATION_LIST] = {operation_look_at_role, decide_list, NULL, false, true},
     [OPERATION_FETCH] = {operation_look_at_id, decide_fetch, NULL, false, false},
-    [OPERATION_KILL] = {operation_look_at_id, decide_kill, applied_one, false, true},
+    [OPERATION_KILL] = {operation_look_at_id, decide_leave, applied_one, false, true},
+    [OPERATION_RESTART] = {operation_look_at_id, decide_leave, applied_one, false, true},
     [OPERATION_KILL_OLDEST] = {operation_look_at_role, decide_kill_oldest, applied_one, false,
                                true},
     [OPERATION_ROLLING_KILL] = {operation_look_at_role, decide_rolling_kill, applied_rolling_kill,
@@ -65,6 +66,7 @@ static comrade_status check_options(const struct operation_options *options, com
     switch (options->kind) {
     case OPERATION_FETCH:
     case OPERATION_KILL:
+    case OPERATION_RESTART:
     case OPERATION_ZOMBIFY:
         status = limits_check_id(options->id, error);
         break;

@@ -21,6 +21,7 @@ enum operation_kind {
     OPERATION_LIST,
     OPERATION_FETCH,
     OPERATION_KILL,
+    OPERATION_RESTART,
     OPERATION_KILL_OLDEST,
     OPERATION_ROLLING_KILL,
     OPERATION_ZOMBIFY,
@@ -40,7 +41,7 @@ enum need {
 /* What is asked. Texts are borrowed by operation_new, which copies them. */
 struct operation_options {
     enum operation_kind kind;
-    const char *id;   /* fetch, kill, zombify */
+    const char *id;   /* fetch, kill, restart, zombify */
     const char *role; /* get_role, set_role */
     const comrade_query *query;
     const comrade_request_options *request;

@@ -23,7 +23,7 @@ enum need operation_write(struct operation *operation, const comrade_change *cha
 /* Decides over the snapshot. A row a kind in operation.c's table. */
 enum need decide_list(struct operation *operation);
 enum need decide_fetch(struct operation *operation);
-enum need decide_kill(struct operation *operation);
+enum need decide_leave(struct operation *operation); /* kill, restart */
 enum need decide_kill_oldest(struct operation *operation);
 enum need decide_rolling_kill(struct operation *operation);
 enum need decide_zombify(struct operation *operation);

@@ -46,13 +46,14 @@ static enum need refuse(struct operation *operation, const comrade_record *victi
                         const struct budget *budget)
 {
     int left = budget->available - (is_available(operation, victim) ? 1 : 0);
-    comrade_error_set(
-        &operation->error, COMRADE_REFUSED,
-        "not killed: \"%s\" would leave role \"%s\" with %d available of a minimum of "
-        "%d%s (%d available now; asked, draining, unhealthy, new and silent members "
-        "do not count)",
-        victim->id, operation->role, left, budget->minimum,
-        budget->is_implied ? ", which is implied where nobody set one" : "", budget->available);
+    comrade_error_set(&operation->error, COMRADE_REFUSED,
+                      "not %s: \"%s\" would leave role \"%s\" with %d available of a minimum of "
+                      "%d%s (%d available now; asked, draining, unhealthy, new and silent members "
+                      "do not count)",
+                      operation->kind == OPERATION_RESTART ? "restarted" : "killed", victim->id,
+                      operation->role, left, budget->minimum,
+                      budget->is_implied ? ", which is implied where nobody set one" : "",
+                      budget->available);
     return operation_end(operation, COMRADE_REFUSED);
 }
 
@@ -75,22 +76,25 @@ static enum need end_with(struct operation *operation, const comrade_record *rec
                                            : operation_end_without_memory(operation);
 }
 
-/* The id is remembered in operation->id: a later snapshot must be searched again. */
-static enum need request_of(struct operation *operation, const comrade_record *record, bool is_kill,
-                            int64_t expect_revision)
+/*
+ * The id is remembered in operation->id: a later snapshot must be searched again. Of the kind NONE
+ * it is zombified, and what was asked of it stays.
+ */
+static enum need request_of(struct operation *operation, const comrade_record *record,
+                            comrade_request_kind kind, int64_t expect_revision)
 {
     if (!operation_set_text(&operation->id, record->id)) {
         return operation_end_without_memory(operation);
     }
     operation->request = record->request;
-    if (is_kill) {
-        operation->request.kind = COMRADE_REQUEST_KILL;
+    if (kind != COMRADE_REQUEST_NONE) {
+        operation->request.kind = kind;
         operation->request.incarnation = record->own.incarnation;
         operation->request.requested_ms = 0;
     } else {
         operation->request.zombified_incarnation = record->own.incarnation;
     }
-    if (is_kill || !health_is_requested(record)) {
+    if (kind != COMRADE_REQUEST_NONE || !health_is_requested(record)) {
         operation->request.request_id = operation->request_id;
         operation->request.user = operation->user;
         operation->request.host = operation->host;
@@ -115,8 +119,13 @@ static int64_t role_revision(const struct operation *operation)
     return role == NULL ? 0 : role->revision;
 }
 
-static enum need kill_in_budget(struct operation *operation, const comrade_record *victim,
-                                int implied_minimum)
+static comrade_request_kind kind_asked(const struct operation *operation)
+{
+    return operation->kind == OPERATION_RESTART ? COMRADE_REQUEST_RESTART : COMRADE_REQUEST_KILL;
+}
+
+static enum need ask_in_budget(struct operation *operation, const comrade_record *victim,
+                               int implied_minimum)
 {
     struct budget budget = measure(operation, implied_minimum);
     if (budget.spec_minimum == SPEC_UNREADABLE) {
@@ -125,7 +134,7 @@ static enum need kill_in_budget(struct operation *operation, const comrade_recor
     if (!budget_allows(&budget, is_available(operation, victim))) {
         return refuse(operation, victim, &budget);
     }
-    return request_of(operation, victim, true, role_revision(operation));
+    return request_of(operation, victim, kind_asked(operation), role_revision(operation));
 }
 
 /*
@@ -154,22 +163,29 @@ static bool settle_on(struct operation *operation, const comrade_record *record)
            operation_set_text(&operation->role, record->role);
 }
 
-enum need decide_kill(struct operation *operation)
+/* Who was asked already needs no asking; but one that would come back may be told to stay away. */
+static bool is_asked_enough(const struct operation *operation, const comrade_record *victim)
+{
+    return health_is_requested(victim) &&
+           (operation->kind == OPERATION_RESTART || victim->request.kind == COMRADE_REQUEST_KILL);
+}
+
+/* One member is to leave, for good or to come back. */
+enum need decide_leave(struct operation *operation)
 {
     const comrade_record *victim;
     enum need need;
     if (!find_one(operation, &victim, &need)) {
         return need;
     }
-    bool is_asked = health_is_requested(victim);
-    bool is_own_request =
-        is_asked && strcmp(victim->request.request_id, operation->request_id) == 0;
+    bool is_own_request = health_is_requested(victim) &&
+                          strcmp(victim->request.request_id, operation->request_id) == 0;
     if (victim->own.state == COMRADE_STATE_STOPPED && !is_own_request) {
         comrade_error_set(&operation->error, COMRADE_NOT_FOUND, "member \"%s\" has already left",
                           victim->id);
         return operation_end(operation, COMRADE_NOT_FOUND);
     }
-    if (is_asked) {
+    if (is_asked_enough(operation, victim)) {
         return end_with(operation, victim);
     }
     bool is_role_known = operation->ask.scope == COMRADE_SCOPE_ROLE;
@@ -177,12 +193,12 @@ enum need decide_kill(struct operation *operation)
         return operation_end_without_memory(operation);
     }
     if (!operation->is_budgeted) {
-        return request_of(operation, victim, true, COMRADE_ANYTHING);
+        return request_of(operation, victim, kind_asked(operation), COMRADE_ANYTHING);
     }
     if (!is_role_known) {
         return operation_look_at_role(operation);
     }
-    return kill_in_budget(operation, victim, 0);
+    return ask_in_budget(operation, victim, 0);
 }
 
 enum need decide_zombify(struct operation *operation)
@@ -200,7 +216,7 @@ enum need decide_zombify(struct operation *operation)
     if (!settle_on(operation, record)) {
         return operation_end_without_memory(operation);
     }
-    return request_of(operation, record, false, COMRADE_ANYTHING);
+    return request_of(operation, record, COMRADE_REQUEST_NONE, COMRADE_ANYTHING);
 }
 
 /* May it be the next victim? A silent one would not hear the request. */
@@ -249,7 +265,7 @@ enum need decide_kill_oldest(struct operation *operation)
                           operation->role);
         return operation_end(operation, COMRADE_NOT_FOUND);
     }
-    return kill_in_budget(operation, victim, IMPLIED_MINIMUM);
+    return ask_in_budget(operation, victim, IMPLIED_MINIMUM);
 }
 
 static enum need end_rolling(struct operation *operation)
@@ -279,7 +295,7 @@ enum need decide_rolling_kill(struct operation *operation)
     if (victim == NULL) {
         return end_rolling(operation);
     }
-    enum need need = kill_in_budget(operation, victim, IMPLIED_MINIMUM);
+    enum need need = ask_in_budget(operation, victim, IMPLIED_MINIMUM);
     bool is_refused = need == NEED_NOTHING && operation->status == COMRADE_REFUSED;
     return is_refused ? operation_wait(operation, ROLL_REFUSED_MS) : need;
 }

@@ -19,10 +19,11 @@ static void look(struct world *world, struct snapshot *snapshot)
     snapshot->now_ms = page.now_ms;
 }
 
-static bool kills(const comrade_write *write)
+/* For good, or to come back. */
+static bool asks_to_leave(const comrade_write *write)
 {
     return write->n_changes == 1 && write->changes[0].kind == COMRADE_PUT_REQUEST &&
-           write->changes[0].request->kind == COMRADE_REQUEST_KILL;
+           write->changes[0].request->kind != COMRADE_REQUEST_NONE;
 }
 
 /* For promise 4. */
@@ -40,14 +41,15 @@ static void remember_withdrawal(struct world *world, const comrade_write *write)
     }
 }
 
-/* Promise 2, at the moment of the commit: a budgeted kill leaves the minimum. */
+/* Promise 2, at the moment of the commit: a budgeted request leaves the minimum. */
 void promises_after_write(struct world *world, const comrade_write *write)
 {
     remember_withdrawal(world, write);
-    if (!kills(write)) {
+    if (!asks_to_leave(write)) {
         return;
     }
-    world->counts[WORLD_KILL]++;
+    bool is_kill = write->changes[0].request->kind == COMRADE_REQUEST_KILL;
+    world->counts[is_kill ? WORLD_KILL : WORLD_RESTART_ASKED]++;
     if (write->expect_revision == COMRADE_ANYTHING) {
         return; /* unconditional */
     }
@@ -66,7 +68,7 @@ void promises_after_write(struct world *world, const comrade_write *write)
     int minimum = spec_min_members(snapshot_role(&snapshot, write->role));
     minimum = minimum == SPEC_UNSET ? 0 : minimum;
     if (available < minimum) {
-        world_broken(world, 2, "kill of %s left role %s with %d of %d", write->changes[0].id,
+        world_broken(world, 2, "the request to %s left role %s with %d of %d", write->changes[0].id,
                      write->role, available, minimum);
     }
     snapshot_finish(&snapshot);
@@ -82,7 +84,10 @@ static void check_requests(struct world *world, const struct snapshot *snapshot)
             *witness = (struct witness){0};
             continue;
         }
-        bool was_asked = witness->kind != COMRADE_REQUEST_NONE &&
+        /* Who was to come back may be told to stay away instead. */
+        bool is_overruled = witness->kind == COMRADE_REQUEST_RESTART &&
+                            record->request.kind == COMRADE_REQUEST_KILL;
+        bool was_asked = witness->kind != COMRADE_REQUEST_NONE && !is_overruled &&
                          witness->request_incarnation == witness->incarnation;
         if (was_asked && !world->was_replaced && record->own.incarnation == witness->incarnation &&
             (record->request.kind != witness->kind ||
@@ -123,21 +128,22 @@ void promises_after_step(struct world *world)
 }
 
 /* Promises 3 and 4: once a life, only if it was asked, and gone from the list before. */
-void promises_on_shutdown(struct world *world, struct life *life)
+void promises_on_asked(struct world *world, struct life *life, bool is_restart)
 {
-    if (++life->n_shutdowns > 1) {
-        world_broken(world, 3, "%s was told to shut down twice", life->of->id);
+    int *n_told = is_restart ? &life->n_restarts : &life->n_shutdowns;
+    if (++*n_told > 1 || (is_restart && life->n_shutdowns > 0)) {
+        world_broken(world, 3, "%s was told to leave twice", life->of->id);
     }
     const struct member *core = &life->member->core;
-    if (core->shutdown.n_records != 1 ||
-        core->shutdown.records[0].request.incarnation != core->incarnation) {
+    const struct snapshot *asked = is_restart ? &core->restart : &core->shutdown;
+    if (asked->n_records != 1 || asked->records[0].request.incarnation != core->incarnation) {
         world_broken(world, 3, "%s was told of a request for another life", life->of->id);
     }
     bool is_patience_over = core->shutdown_sent_ms != 0 &&
                             world->now_ms - core->shutdown_sent_ms >= MEMBER_SHUTDOWN_PATIENCE_MS;
     bool was_withdrawn = world->withdrawn[life->of - world->inhabitants] >= core->incarnation;
     if (!was_withdrawn && !is_patience_over) {
-        world_broken(world, 4, "%s was told to shut down while it is listed", life->of->id);
+        world_broken(world, 4, "%s was told to leave while it is listed", life->of->id);
     }
 }
 

@@ -145,8 +145,12 @@ static void on_event(void *user, const comrade_event *event)
     switch (event->kind) {
     case COMRADE_EVENT_SHUTDOWN:
         world->counts[WORLD_SHUTDOWN]++;
-        promises_on_shutdown(world, life);
+        promises_on_asked(world, life, false);
         begin_leaving(life);
+        break;
+    case COMRADE_EVENT_RESTART:
+        promises_on_asked(world, life, true);
+        begin_leaving(life); /* everybody comes back in the end */
         break;
     case COMRADE_EVENT_FENCED:
         world->counts[WORLD_FENCED]++;
@@ -308,10 +312,13 @@ static void administer(struct world *world, struct actor *actor)
         break;
     case 4:
     case 5:
-    case 6:
         request.is_budgeted = true;
         request.accept_prefix = true;
         comrade_client_kill_submit(actor->client, id, &request, on_done, actor, NULL);
+        break;
+    case 6:
+        request.is_budgeted = world_chance(world, 2);
+        comrade_client_restart_submit(actor->client, id, &request, on_done, actor, NULL);
         break;
     case 7:
         comrade_client_kill_submit(actor->client, id, &request, on_done, actor, NULL);

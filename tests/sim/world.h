@@ -32,6 +32,7 @@ enum {
     X(FENCED, "members fenced")                                                                    \
     X(REFUSED, "requests refused by the budget")                                                   \
     X(KILL, "kills accepted")                                                                      \
+    X(RESTART_ASKED, "restarts asked for")                                                         \
     X(SETTLED, "lost answers found out")                                                           \
     X(SHUTDOWN, "shutdowns delivered")                                                             \
     X(CRASH, "members crashed")                                                                    \
@@ -72,6 +73,7 @@ struct life {
     struct actor *actor;
     comrade_member *member;
     int n_shutdowns; /* told to it */
+    int n_restarts;
     bool is_leaving; /* told to, or draining by itself */
     bool is_zombie;
     bool is_doomed;   /* another life has taken the id over: it must be fenced */
@@ -139,7 +141,7 @@ void faulty_apply_late(struct world *world, bool all);
 /* promises.c: what must be true after every step, and at the end. */
 void promises_after_write(struct world *world, const comrade_write *write);
 void promises_after_step(struct world *world);
-void promises_on_shutdown(struct world *world, struct life *life);
+void promises_on_asked(struct world *world, struct life *life, bool is_restart);
 void promises_at_end(struct world *world);
 
 #endif
