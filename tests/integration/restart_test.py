@@ -8,7 +8,7 @@ from conftest import HANG_S, wait_until
 DONE, REFUSED, USAGE, NOT_FOUND, KILLED = 0, 3, 2, 4, 90
 
 
-@pytest.fixture(name="comrade", params=["comrade", "comrade_on_postgres", "comrade_on_datastore"])
+@pytest.fixture(params=["comrade", "comrade_on_postgres", "comrade_on_datastore"])
 def on_each_store(request):
     return request.getfixturevalue(request.param)
 
@@ -25,7 +25,8 @@ def seen(comrade, name):
     return next((member for member in comrade.list("--all") if member["id"] == name), None)
 
 
-def test_a_restart_is_a_new_process_of_the_same_id(comrade):
+def test_a_restart_is_a_new_process_of_the_same_id(on_each_store):
+    comrade = on_each_store
     agent = start(comrade, "app-1", command=("sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"))
     before = seen(comrade, "app-1")
     said = comrade("restart", "app-1", "--reason", "new kernel", "--wait", check=DONE).stdout
@@ -57,7 +58,8 @@ def test_several_are_restarted_one_after_the_other(comrade):
         assert seen(comrade, name)["incarnation"] > before[name]
 
 
-def test_a_kill_while_it_restarts_rules(comrade):
+def test_a_kill_while_it_restarts_rules(on_each_store):
+    comrade = on_each_store
     agent = start(comrade, "app-1", "--drain-delay", "2s")
     comrade("restart", "app-1", check=DONE)
     wait_until(lambda: "kind=restart" in agent.err.read_text(), "it hears of it")
