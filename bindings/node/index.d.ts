@@ -188,6 +188,10 @@ export class Client {
   killMember(id: string, options?: KillOptions): Promise<MemberData>
   killMember(id: string, callback: Callback<MemberData>): void
   killMember(id: string, options: KillOptions, callback: Callback<MemberData>): void
+  /** The member leaves and comes back, by its agent; in a process it is the event `restart`. */
+  restartMember(id: string, options?: KillOptions): Promise<MemberData>
+  restartMember(id: string, callback: Callback<MemberData>): void
+  restartMember(id: string, options: KillOptions, callback: Callback<MemberData>): void
   /** The member that was asked, or null: the role is at its minimum, or nobody matches. */
   killOldestMember(options: KillOldestOptions): Promise<MemberData | null>
   killOldestMember(options: KillOldestOptions, callback: Callback<MemberData | null>): void

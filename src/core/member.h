@@ -66,13 +66,13 @@ struct member {
     bool is_troubled;        /* an ERROR was said and no call has worked since */
 
     /* What was asked of this incarnation. */
-    bool is_asked; /* to leave */
+    bool is_asked;              /* to leave */
     comrade_request_kind asked; /* … for good, or to come back */
     bool is_zombified;
-    bool has_told_shutdown; /* or that it is to be restarted */
+    bool has_told_shutdown;    /* or that it is to be restarted */
     int64_t shutdown_sequence; /* says alive:false */
     int64_t shutdown_sent_ms;  /* monotonic; 0: not yet */
-    struct snapshot shutdown; /* the one record in which it was read; each is written once */
+    struct snapshot shutdown;  /* the one record in which it was read; each is written once */
     struct snapshot restart;
 
     unsigned events;

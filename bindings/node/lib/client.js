@@ -113,6 +113,15 @@ class Client extends baseOf(Object) {
     }, first)
   }
 
+  restartMember(id, options, callback) {
+    if (typeof options === 'function') {
+      return this.restartMember(id, undefined, options)
+    }
+    return this.#list(callback, options, (done) => {
+      binding.clientRestart(this.#need(), id, requestOptionsOf(options), done)
+    }, first)
+  }
+
   zombifyMember(id, options, callback) {
     if (typeof options === 'function') {
       return this.zombifyMember(id, undefined, options)

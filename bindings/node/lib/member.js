@@ -104,7 +104,8 @@ class Member extends baseOf(EventEmitter) {
         this.emit('registered')
         break
       case 'shutdown':
-        this.#onShutdown(JSON.parse(text))
+      case 'restart':
+        this.#onAsked(name, JSON.parse(text))
         break
       case 'fenced':
         this.#end(new Error(`another process has taken over the id ${this.id}`), 'FENCED')
@@ -127,17 +128,26 @@ class Member extends baseOf(EventEmitter) {
   }
 
   // It goes on heartbeating while it drains, so that nobody takes it for crashed; but it keeps the
-  // process alive no longer.
-  #onShutdown(data) {
+  // process alive no longer. Who does not listen for a restart leaves, and is started by whoever
+  // starts it; a kill that follows tells such a one nothing new.
+  #onAsked(name, data) {
     this.alive = false
     this.shutdownDate = data.shutdownDate
-    this.shutdownEmitted = true
     binding.memberUnref(this.#native)
+    if (name === 'restart' && this.listenerCount('restart') > 0) {
+      this.emit('restart', requestOf(data.request))
+    } else if (!this.shutdownEmitted) {
+      this.#shutDown(requestOf(data.request))
+    }
+  }
+
+  #shutDown(request) {
+    this.shutdownEmitted = true
     if (this.listenerCount('shutdown') === 0) {
       this.killProcess = true
       countDown(this.#exitDelay)
     }
-    this.emit('shutdown', requestOf(data.request))
+    this.emit('shutdown', request)
   }
 
   #end(error, code) {

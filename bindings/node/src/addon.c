@@ -23,6 +23,7 @@ static const struct {
     {"clientNew", client_new},
     {"clientGetMembers", client_get_members},
     {"clientKill", client_kill},
+    {"clientRestart", client_restart},
     {"clientKillOldest", client_kill_oldest},
     {"clientRollingKill", client_rolling_kill},
     {"clientZombify", client_zombify},

@@ -182,6 +182,7 @@ napi_value member_fetch(napi_env env, napi_callback_info info);
 napi_value client_new(napi_env env, napi_callback_info info);
 napi_value client_get_members(napi_env env, napi_callback_info info);
 napi_value client_kill(napi_env env, napi_callback_info info);
+napi_value client_restart(napi_env env, napi_callback_info info);
 napi_value client_kill_oldest(napi_env env, napi_callback_info info);
 napi_value client_rolling_kill(napi_env env, napi_callback_info info);
 napi_value client_zombify(napi_env env, napi_callback_info info);

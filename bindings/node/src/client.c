@@ -201,6 +201,11 @@ napi_value client_kill(napi_env env, napi_callback_info info)
     return ask_one(env, info, comrade_client_kill_submit);
 }
 
+napi_value client_restart(napi_env env, napi_callback_info info)
+{
+    return ask_one(env, info, comrade_client_restart_submit);
+}
+
 napi_value client_zombify(napi_env env, napi_callback_info info)
 {
     return ask_one(env, info, comrade_client_zombify_submit);

@@ -19,6 +19,7 @@ static const char *const event_names[] = {
     [COMRADE_EVENT_ERROR] = "error",           [COMRADE_EVENT_LOST] = "lost",
     [COMRADE_EVENT_RESTORED] = "restored",     [COMRADE_EVENT_FENCED] = "fenced",
     [COMRADE_EVENT_IN_USE] = "inUse",          [COMRADE_EVENT_ZOMBIFIED] = "zombified",
+    [COMRADE_EVENT_RESTART] = "restart",
 };
 
 enum { N_EVENT_NAMES = sizeof event_names / sizeof event_names[0] };
