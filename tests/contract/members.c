@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How far off a moment may be that a driver estimates, of a server whose clock it cannot ask. */
 enum { ESTIMATE_MS = 100 };
 
 /* --- The own part ----------------------------------------------------------------------------- */
@@ -268,7 +269,7 @@ static void a_large_batch_notices_what_others_wrote_in_between(void **state)
         default:
             break;
         }
-        let_time_pass(scene, 20); /* more than estimates of a server's clock are apart */
+        let_time_pass(scene, 2 * ESTIMATE_MS);
         comrade_call call = contract_call();
         assert_int_equal(driver->heartbeat(store, &call, beats, N, results, &summary, NULL),
                          COMRADE_OK);
@@ -370,7 +371,7 @@ static void batches_may_change_from_one_to_the_next(void **state)
                 beats[n++] = (comrade_beat){ids[i], 100 + i};
             }
         }
-        let_time_pass(scene, 2);
+        let_time_pass(scene, 2 * ESTIMATE_MS);
         comrade_call call = contract_call();
         assert_int_equal(driver->heartbeat(store, &call, beats, n, results, &summary, NULL),
                          COMRADE_OK);
