@@ -42,6 +42,7 @@ bool operation_note(struct operation *operation, const comrade_record *record);
 const struct operation_noted *operation_find_noted(const struct operation *operation,
                                                    const comrade_record *record);
 bool operation_set_text(char **text, const char *value);
+void operation_forget_snapshot(struct operation *operation);
 enum verdict operation_verdict(const struct operation *operation, const comrade_record *record);
 
 #endif
