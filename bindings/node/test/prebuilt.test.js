@@ -88,8 +88,8 @@ describe('a member and a client', () => {
   after(() => server?.close())
 
   for (const [form, flags] of Object.entries(FORMS)) {
-    for (const [name, program] of nodePrograms()) {
-      it(`run as ${form} on sqlite, in ${name}`, async () =>
+    for (const [name, program, options] of nodePrograms()) {
+      it(`run as ${form} on sqlite, in ${name}`, options, async () =>
         assert.strictEqual(await run(program, [...flags, '--', sqliteStore()]), 'a\nenough\n'))
     }
     it(`run as ${form} on postgres`, async () =>

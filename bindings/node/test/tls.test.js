@@ -25,8 +25,8 @@ describe('PostgreSQL', () => {
   const url = (authority) => `postgres://postgres@db.example.org:${server.port}/postgres?hostaddr=127.0.0.1` +
     `&sslmode=verify-full&sslrootcert=${path.join(certificates, authority)}`
 
-  for (const [name, program] of programs) {
-    it(`verify-full works, on libpq's own OpenSSL, and refuses a stranger's certificate, in ${name}`, async () => {
+  for (const [name, program, options] of programs) {
+    it(`verify-full works, on libpq's own OpenSSL, and refuses a stranger's certificate, in ${name}`, options, async () => {
       const { stdout, stderr } = await list(program, url('ca.crt'), { env: { LD_DEBUG: 'bindings' } })
       assert.strictEqual(stdout, '0 members')
       assert.match(stderr, /binding file \S*libpq\S* \[0\] to \S*libssl\.so\S* \[0\]: normal symbol `SSL_connect'/)
@@ -87,8 +87,8 @@ describe('Datastore', { skip: !canMount && 'only root can say whom the system tr
     return datastore?.close()
   })
 
-  for (const [name, program] of programs) {
-    it(`https works in ${name}`, async () => {
+  for (const [name, program, options] of programs) {
+    it(`https works in ${name}`, options, async () => {
       const trusting = (name) => ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" "$1" && shift && exec "$@"',
         path.join(certificates, name), BUNDLE]
       assert.deepStrictEqual(await list(program, store, { command: trusting('ca.crt') }),
