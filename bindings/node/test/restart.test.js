@@ -59,7 +59,9 @@ it('a kill after a restart is told, too', async () => {
   await client.restartMember('a')
   await restarting
   const shutting = once(member, 'shutdown')
-  client.killMember('a', () => {})
+  const alive = setInterval(() => {}, 1000) // a member that leaves keeps no process alive
+  await client.killMember('a')
   await shutting
+  clearInterval(alive)
   member.stop()
 })
