@@ -226,9 +226,9 @@ class DatastoreServer:
         return json.loads(said) if said else None
 
     def fresh_url(self):
-        """Of a project that nobody has used."""
+        """Of a project that nobody has used, nor does in another run of the tests: agents lock ids by it."""
         self.n_projects += 1
-        return f"datastore://test-{self.n_projects}"
+        return f"datastore://test-{os.getpid()}-{self.n_projects}"
 
     def ask(self, url, method, **body):
         """One request of the API, on the project of a URL."""
