@@ -48,7 +48,7 @@ MODULES = {"postgres": MODULE, "datastore": "comrade/libcomrade-store-datastore.
 # Nobody listens there: whoever has the driver can say so.
 NOBODY = "postgres://127.0.0.1:1/nowhere"
 # What the documents lead to is not with them: in a clone only, or where its kind belongs.
-ELSEWHERE = {"../bindings/node/README.md", "CONTRIBUTING.md", "include/comrade.h",
+ELSEWHERE = {"bindings/node", "../bindings/node/README.md", "CONTRIBUTING.md", "include/comrade.h",
              "packaging/comrade@.service"}
 
 CMAKE_LISTS = """
