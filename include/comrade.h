@@ -308,8 +308,8 @@ typedef enum comrade_event_kind {
     COMRADE_EVENT_FENCED = 5,     /* another process has taken over the id: leave, do not fight */
     COMRADE_EVENT_IN_USE = 6,     /* registration refused: the id runs elsewhere (see error) */
     COMRADE_EVENT_ZOMBIFIED = 7,  /* somebody took it off the list; it is not asked to leave */
-    COMRADE_EVENT_RESTART = 8,    /* as SHUTDOWN; and come back: free the member and register another
-                                     one of the same id. A SHUTDOWN may still follow, and rules */
+    COMRADE_EVENT_RESTART = 8,    /* as SHUTDOWN, and come back: free the member, and register
+                                     another one of the same id. A SHUTDOWN may still follow */
 } comrade_event_kind;
 
 typedef struct comrade_event {
