@@ -10,7 +10,7 @@ import pytest
 
 from conftest import HANG_S, ROOT, wait_until
 
-PROGRAM = ROOT / "bindings/node/test/original/program.js"
+PROGRAM = ROOT / "bindings/node/test/lib/original-program.js"
 PACKAGE = ROOT / "bindings/node/test/node_modules/comrade-original"
 AGED_MS = 2 * 3600 * 1000
 

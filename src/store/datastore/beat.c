@@ -6,25 +6,25 @@
 bool beating_start(struct beating *beating)
 {
     beating->is_settled = calloc(beating->n_beats + 1, sizeof *beating->is_settled);
-    beating->todo = calloc(beating->n_beats + 1, sizeof *beating->todo);
-    return beating->is_settled != NULL && beating->todo != NULL;
+    beating->unsettled = calloc(beating->n_beats + 1, sizeof *beating->unsettled);
+    return beating->is_settled != NULL && beating->unsettled != NULL;
 }
 
 void beating_finish(struct beating *beating)
 {
     free(beating->is_settled);
-    free(beating->todo);
+    free(beating->unsettled);
 }
 
 size_t beating_unsettled(struct beating *beating)
 {
-    beating->n_todo = 0;
+    beating->n_unsettled = 0;
     for (size_t i = 0; i < beating->n_beats; i++) {
         if (!beating->is_settled[i]) {
-            beating->todo[beating->n_todo++] = i;
+            beating->unsettled[beating->n_unsettled++] = i;
         }
     }
-    return beating->n_todo;
+    return beating->n_unsettled;
 }
 
 bool beating_ask(struct beating *beating, size_t i, json_t *keys)

@@ -10,16 +10,16 @@ struct beating {
     const comrade_beat *beats; /* sorted by id */
     size_t n_beats;
     comrade_beat_result *results;
-    bool *is_settled; /* a result has been set */
-    size_t *todo;     /* those that are not, by number; see beating_unsettled() */
-    size_t n_todo;
+    bool *is_settled;  /* a result has been set */
+    size_t *unsettled; /* those that are not, by number; see beating_unsettled() */
+    size_t n_unsettled;
     int64_t now_ms; /* what `updated` has become, by the server's clock */
 };
 
 /* False: out of memory. It is to be finished either way. */
 bool beating_start(struct beating *beating);
 void beating_finish(struct beating *beating);
-/* Gathers in `todo` those that are not settled. Returns how many. */
+/* Gathers in `unsettled` those that are not settled. Returns how many. */
 size_t beating_unsettled(struct beating *beating);
 /*
  * Adds a beat's key to those that are looked up, and settles it as GONE: which it is, unless it is

@@ -170,7 +170,7 @@ static comrade_status commit_round(struct beating *beating, const comrade_call *
         size_t from = i * DATASTORE_MUTATIONS_MAX;
         size_t size = n - from < DATASTORE_MUTATIONS_MAX ? n - from : DATASTORE_MUTATIONS_MAX;
         requests[i].method = "commit";
-        requests[i].body = commit_of(beating, &form, beating->todo + from, size);
+        requests[i].body = commit_of(beating, &form, beating->unsettled + from, size);
         is_done = requests[i].body != NULL;
     }
     comrade_status status =
@@ -182,7 +182,7 @@ static comrade_status commit_round(struct beating *beating, const comrade_call *
         if (status == COMRADE_OK && requests[i].code == API_INVALID_ARGUMENT) {
             status = datastore_explain(store, call, "heartbeat", false, &requests[i], error);
         } else if (status == COMRADE_OK) {
-            take_answer(beating, &requests[i], beating->todo + from, size,
+            take_answer(beating, &requests[i], beating->unsettled + from, size,
                         call->now_ms(call->clock));
         }
         api_finish(&requests[i]);
@@ -210,7 +210,7 @@ static comrade_status read_round(struct beating *beating, const comrade_call *ca
     json_t *keys = json_array();
     bool is_done = keys != NULL;
     for (size_t i = 0; i < n && is_done; i++) {
-        size_t at = beating->todo[i];
+        size_t at = beating->unsettled[i];
         if (!is_kept(beating, at)) {
             is_done = beating_ask(beating, at, keys);
         }
@@ -237,8 +237,8 @@ static comrade_status beat_with_locks(struct beating *beating, const comrade_cal
                                       comrade_error *error)
 {
     comrade_status status = COMRADE_OK;
-    for (size_t i = 0; i < beating->n_todo && status == COMRADE_OK; i++) {
-        status = beat_in_transactions(beating, call, beating->todo[i], 1, error);
+    for (size_t i = 0; i < beating->n_unsettled && status == COMRADE_OK; i++) {
+        status = beat_in_transactions(beating, call, beating->unsettled[i], 1, error);
     }
     return status;
 }
@@ -252,10 +252,10 @@ static comrade_status beat_by_version(struct beating *beating, const comrade_cal
             return comrade_error_set(error, COMRADE_UNAVAILABLE,
                                      "%s: heartbeat: the records of %zu members, \"%s\" first, are "
                                      "changed by others again and again; it is tried again",
-                                     beating->store->shown_url, beating->n_todo,
-                                     beating->beats[beating->todo[0]].id);
+                                     beating->store->shown_url, beating->n_unsettled,
+                                     beating->beats[beating->unsettled[0]].id);
         }
-        if (n >= FREE_ATTEMPTS_MAX && beating->n_todo <= LOCKED_MAX) {
+        if (n >= FREE_ATTEMPTS_MAX && beating->n_unsettled <= LOCKED_MAX) {
             return beat_with_locks(beating, call, error);
         }
         status = read_round(beating, call, error);

@@ -1,5 +1,5 @@
 'use strict'
-// The published comrade 0.0.3, as a program for tests: program.js HOST:PORT PROJECT CALL [ARGUMENT…]
+// The published comrade 0.0.3, as a program for tests: original-program.js HOST:PORT PROJECT CALL [ARGUMENT…]
 //
 //   member ROLE ID METADATA     a member, twenty times as fast; says what befalls it, a line each
 //   getMembers OPTIONS          prints the members, as JSON
@@ -7,12 +7,12 @@
 //
 // What the package itself prints goes to standard error.
 const { Client, Member } = require('comrade-original')
-const Dataset = require('./dataset')
+const Dataset = require('./original-dataset')
 
 const SPEED = 20
 
 const [host, project, call, ...given] = process.argv.slice(2)
-const googleDataset = new Dataset(host, project)
+const googleDataset = new Dataset(`http://${host}`, project)
 const say = (text) => process.stdout.write(`${text}\n`)
 console.log = console.error
 
